@@ -1,0 +1,124 @@
+//! The arguments that tools share: flattened into them, never declared again.
+
+use clap::{Args, ValueEnum};
+
+use crate::env;
+use crate::target::Target;
+
+/// The table that the tools act on where nothing names another.
+pub const DEFAULT_TABLE: &str = "cruddur-messages";
+
+/// `[TARGET]`
+#[derive(Debug, Clone, Args)]
+pub struct TargetArg {
+    /// Where to act: local (services on this machine) or prod (the real account
+    /// and the production database)
+    #[arg(value_enum, default_value_t = Target::Local, hide_possible_values = true)]
+    pub target: Target,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// where the stream is a terminal and `NO_COLOR` is not set
+    Auto,
+    /// always
+    Always,
+    /// never
+    Never,
+}
+
+/// How a tool speaks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct UiArgs {
+    /// When to use colour: auto, always or never
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = ColorChoice::Auto,
+        value_name = "WHEN",
+        hide_possible_values = true
+    )]
+    pub color: ColorChoice,
+
+    /// Show each request and each SQL statement on stderr
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// The form of the result on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// for people
+    Table,
+    /// for scripts: one JSON document
+    Json,
+}
+
+/// `--output`
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Form of the result on stdout: table or json
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
+    pub output: Format,
+}
+
+impl OutputArgs {
+    /// Whether the result is for scripts.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        self.output == Format::Json
+    }
+}
+
+/// Which DynamoDB.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "DynamoDB")]
+pub struct DynamoArgs {
+    /// Endpoint [env: AWS_ENDPOINT_URL_DYNAMODB, in `local` also AWS_ENDPOINT_URL; local default: http://localhost:8000]
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+
+    /// AWS region [env: AWS_REGION, AWS_DEFAULT_REGION; local default: us-east-1]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// AWS profile, with `prod` only
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// Which table.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "DynamoDB")]
+pub struct TableArg {
+    /// Table [env: DDB_MESSAGE_TABLE; default: cruddur-messages]
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+}
+
+impl TableArg {
+    /// The flag, else the environment, else [`DEFAULT_TABLE`].
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.table
+            .clone()
+            .or_else(|| env::var(env::DDB_MESSAGE_TABLE))
+            .unwrap_or_else(|| DEFAULT_TABLE.to_owned())
+    }
+}
+
+/// Consent that is given on the command line.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Consent")]
+pub struct ConfirmArgs {
+    /// Answer yes to y/N questions (never enough to destroy anything)
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Consent to destroy NAME, which has to be the exact name of the thing
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+}

@@ -1,0 +1,71 @@
+//! Parse, run, report, exit code: the one place that turns an error into a
+//! status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::UiArgs;
+use crate::env::invocation;
+use crate::error::{Error, Exit};
+use crate::records::MalformedRow;
+use crate::ui::{Ui, count};
+
+/// Runs a tool: parses the command line as `Args` (a usage error ends with exit
+/// code 2), runs `run`, reports its error, and says with which status to exit.
+/// Ctrl-C ends it with 130.
+pub fn main<Args: Parser>(
+    ui_args: impl FnOnce(&Args) -> &UiArgs,
+    run: impl AsyncFnOnce(Args, &Ui) -> Result<(), Error>,
+) -> ExitCode {
+    main_with_own_interrupt(ui_args, async |args, ui| {
+        let outcome = tokio::select! {
+            outcome = run(args, ui) => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Error::new("interrupted").exit(Exit::Interrupted)),
+        };
+        outcome.map(|()| ExitCode::SUCCESS)
+    })
+}
+
+/// Like [`main`], for a tool that has to end other processes before itself and
+/// returns their status.
+pub fn main_with_own_interrupt<Args: Parser>(
+    ui_args: impl FnOnce(&Args) -> &UiArgs,
+    run: impl AsyncFnOnce(Args, &Ui) -> Result<ExitCode, Error>,
+) -> ExitCode {
+    let args = Args::parse();
+    let ui_args = ui_args(&args);
+    let ui = Ui::new(ui_args.color, ui_args.verbose);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(args, &ui));
+            // A thread that waits for an answer at the terminal would be waited for.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(Error::new("cannot start the asynchronous runtime").cause(error)),
+    };
+    outcome.unwrap_or_else(|error| {
+        if error.exit_kind() != Exit::ClosedPipe {
+            ui.error(&error);
+        }
+        ExitCode::from(error.exit_kind().code())
+    })
+}
+
+/// Warns of each row that could not be read.
+///
+/// # Errors
+/// Where there are any: something was read and not shown, exit code 3.
+pub fn report_malformed(rows: &[MalformedRow], ui: &Ui) -> Result<(), Error> {
+    for row in rows {
+        ui.warn(row);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(format!("{} could not be read and left out", count(rows.len(), "row")))
+        .hint(format!("`{}` shows them as they are", invocation("ddb-scan")))
+        .exit(Exit::Partial))
+}

@@ -1,0 +1,147 @@
+//! The app's access patterns on the messages table: one function for each.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use uuid::Uuid;
+
+use crate::dynamodb::Dynamo;
+use crate::error::Error;
+use crate::keys::{GroupKey, SortTime, UserKey};
+use crate::records::{Item, MalformedRow, Message, MessageGroup};
+use crate::table_lifecycle::missing;
+
+/// The times that are asked for, both ends included. There is no hidden one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Period {
+    /// nothing earlier
+    pub since: Option<SortTime>,
+    /// nothing later
+    pub until: Option<SortTime>,
+}
+
+/// What a query found.
+#[derive(Debug, Clone)]
+pub struct Found<Row> {
+    /// newest first
+    pub rows: Vec<Row>,
+    /// rows of the partition that could not be read
+    pub malformed: Vec<MalformedRow>,
+    /// whether there are older ones than the limit let through
+    pub more: bool,
+    /// read capacity units
+    pub consumed_capacity: f64,
+}
+
+impl Found<Item> {
+    fn parse<Row>(self, from_item: fn(&Item) -> Result<Row, MalformedRow>) -> Found<Row> {
+        let mut rows = Vec::with_capacity(self.rows.len());
+        let mut malformed = Vec::new();
+        for item in &self.rows {
+            match from_item(item) {
+                Ok(row) => rows.push(row),
+                Err(error) => malformed.push(error),
+            }
+        }
+        Found { rows, malformed, more: self.more, consumed_capacity: self.consumed_capacity }
+    }
+}
+
+/// The messages of a conversation, newest first, at most `limit`.
+///
+/// # Errors
+/// Where DynamoDB cannot be asked, or there is no such table.
+pub async fn messages(
+    db: &Dynamo,
+    table: &str,
+    group: Uuid,
+    period: Period,
+    limit: usize,
+) -> Result<Found<Message>, Error> {
+    let found = partition(db, table, &GroupKey(group).to_string(), period, Some(limit)).await?;
+    Ok(found.parse(Message::from_item))
+}
+
+/// The conversations of a person, newest first, at most `limit`.
+///
+/// # Errors
+/// Like [`messages`].
+pub async fn message_groups(
+    db: &Dynamo,
+    table: &str,
+    user: Uuid,
+    limit: usize,
+) -> Result<Found<MessageGroup>, Error> {
+    let found =
+        partition(db, table, &UserKey(user).to_string(), Period::default(), Some(limit)).await?;
+    Ok(found.parse(MessageGroup::from_item))
+}
+
+/// The items of one partition, newest first, from every page, at most `limit`.
+///
+/// # Errors
+/// Like [`messages`].
+pub async fn partition(
+    db: &Dynamo,
+    table: &str,
+    pk: &str,
+    period: Period,
+    limit: Option<usize>,
+) -> Result<Found<Item>, Error> {
+    let mut query = db
+        .client()
+        .query()
+        .table_name(table)
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
+        .scan_index_forward(false)
+        .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
+    let mut condition = "pk = :pk".to_owned();
+    let bound = |name: &str, time: Option<SortTime>| {
+        let time = time?;
+        Some((name.to_owned(), AttributeValue::S(time.to_string())))
+    };
+    let (since, until) = (bound(":since", period.since), bound(":until", period.until));
+    // A key condition takes one comparison of the sort key.
+    condition.push_str(match (&since, &until) {
+        (Some(_), Some(_)) => " AND sk BETWEEN :since AND :until",
+        (Some(_), None) => " AND sk >= :since",
+        (None, Some(_)) => " AND sk <= :until",
+        (None, None) => "",
+    });
+    for (name, value) in [since, until].into_iter().flatten() {
+        query = query.expression_attribute_values(name, value);
+    }
+    query = query.key_condition_expression(condition);
+
+    let mut found =
+        Found { rows: Vec::new(), malformed: Vec::new(), more: false, consumed_capacity: 0.0 };
+    let mut start = None;
+    loop {
+        // One more than asked for tells whether there are more.
+        let page_limit = limit.map(|limit| {
+            i32::try_from((limit + 1).saturating_sub(found.rows.len())).unwrap_or(i32::MAX)
+        });
+        let page = query
+            .clone()
+            .set_limit(page_limit)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| match error.as_service_error() {
+                Some(service) if service.is_resource_not_found_exception() => missing(db, table),
+                _ => db.error(&format!("read the table `{table}`"), &error),
+            })?;
+        found.consumed_capacity +=
+            page.consumed_capacity().and_then(|c| c.capacity_units()).unwrap_or(0.0);
+        found.rows.extend(page.items.unwrap_or_default());
+        start = page.last_evaluated_key;
+        if let Some(limit) = limit
+            && found.rows.len() > limit
+        {
+            found.rows.truncate(limit);
+            found.more = true;
+            return Ok(found);
+        }
+        if start.is_none() {
+            return Ok(found);
+        }
+    }
+}

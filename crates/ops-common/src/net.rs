@@ -1,0 +1,30 @@
+//! The one look at DNS: a name that counts as local must not lead elsewhere.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::error::Error;
+use crate::target::is_public;
+
+/// Refuses a local name that resolves to a public address. A name that does not
+/// resolve is left to the connection, whose error says so.
+///
+/// # Errors
+/// Where one of the addresses is public.
+pub(crate) async fn refuse_public_address(
+    host: &str,
+    port: u16,
+    origin: &str,
+) -> Result<(), Error> {
+    let Ok(addresses) = tokio::net::lookup_host((host, port)).await else {
+        return Ok(());
+    };
+    let public: Option<IpAddr> = addresses.map(|a: SocketAddr| a.ip()).find(|ip| is_public(*ip));
+    match public {
+        None => Ok(()),
+        Some(ip) => Err(Error::new(format!(
+            "`local` talks to this machine only, and `{host}` in {origin} resolves to the public address {ip}"
+        ))
+        .hint("for production say `prod`")
+        .hint("look at /etc/hosts and the DNS search domain, which can turn a short name into somebody else's")),
+    }
+}

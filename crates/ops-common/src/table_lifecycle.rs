@@ -1,0 +1,196 @@
+//! The life of a table: describe, create, wait, drop.
+//!
+//! The SDK's own waiters poll every 20 seconds; these start at 100 ms and
+//! double to 2 s. No server is trusted to have a table ACTIVE at once.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{IndexStatus, TableDescription, TableStatus};
+use aws_smithy_types::body::SdkBody;
+use tokio::time::{Instant, sleep};
+
+use crate::confirm::Permit;
+use crate::dynamodb::Dynamo;
+use crate::env::invocation;
+use crate::error::Error;
+use crate::table::TableDefinition;
+use crate::ui::{self, Ui};
+
+const FIRST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(2);
+
+/// The live table, or `None` where there is none of that name.
+///
+/// # Errors
+/// Where DynamoDB cannot be asked.
+pub async fn describe(db: &Dynamo, table: &str) -> Result<Option<TableDescription>, Error> {
+    match db.client().describe_table().table_name(table).send().await {
+        Ok(output) => Ok(output.table),
+        Err(error) => match error.as_service_error() {
+            Some(service) if service.is_resource_not_found_exception() => Ok(None),
+            _ => Err(db.error(&format!("describe the table `{table}`"), &error)),
+        },
+    }
+}
+
+/// Sends the definition as it stands. `false`: there was one already, perhaps
+/// made by somebody else a moment ago.
+///
+/// # Errors
+/// Where DynamoDB refuses it.
+pub async fn create(db: &Dynamo, definition: &TableDefinition) -> Result<bool, Error> {
+    let body = definition.to_request();
+    let request = db.client().create_table().table_name(&definition.table_name);
+    // The definition is the request's body already: sent as it is, nothing that
+    // it says can be lost in between. The SDK signs after this.
+    let request = request
+        .set_attribute_definitions(Some(Vec::new()))
+        .set_key_schema(Some(Vec::new()))
+        .customize()
+        .mutate_request(move |request| {
+            request.headers_mut().insert("content-length", body.len().to_string());
+            *request.body_mut() = SdkBody::from(body.as_str());
+        });
+    match request.send().await {
+        Ok(_) => Ok(true),
+        Err(error) => match error.as_service_error() {
+            Some(service) if service.is_resource_in_use_exception() => Ok(false),
+            _ => Err(db.error(&format!("create the table `{}`", definition.table_name), &error)),
+        },
+    }
+}
+
+/// Waits until the table and its indexes are ACTIVE.
+///
+/// # Errors
+/// Where they are not within `timeout`, or the table goes away meanwhile.
+pub async fn wait_until_active(
+    db: &Dynamo,
+    table: &str,
+    timeout: Duration,
+    ui: &Ui,
+) -> Result<TableDescription, Error> {
+    let deadline = Instant::now() + timeout;
+    let mut poll = FIRST_POLL;
+    let mut waiting = None;
+    loop {
+        let Some(live) = describe(db, table).await? else {
+            return Err(Error::new(format!(
+                "the table `{table}` went away while it was waited for"
+            )));
+        };
+        let Some(state) = unfinished(&live) else { return Ok(live) };
+        if Instant::now() + poll > deadline {
+            return Err(Error::new(format!(
+                "{state}, and --wait-timeout of {} s is over",
+                timeout.as_secs()
+            ))
+            .hint("nothing is lost: run it again to go on waiting"));
+        }
+        waiting.get_or_insert_with(|| ui.waiting(format!("waiting: {state}")));
+        sleep(poll).await;
+        poll = (poll * 2).min(LONGEST_POLL);
+    }
+}
+
+/// What of the table is not ACTIVE yet, in words.
+fn unfinished(table: &TableDescription) -> Option<String> {
+    let name = table.table_name().unwrap_or_default();
+    match table.table_status() {
+        Some(TableStatus::Active) | None => {}
+        Some(status) => return Some(format!("the table `{name}` is {}", status.as_str())),
+    }
+    table.global_secondary_indexes().iter().find_map(|index| {
+        let status = index.index_status()?;
+        let busy = *status != IndexStatus::Active || index.backfilling().unwrap_or(false);
+        let index = index.index_name().unwrap_or_default();
+        busy.then(|| format!("the index `{index}` is {}", status.as_str()))
+    })
+}
+
+/// Deletes the table that the permit names, and waits until it is gone.
+///
+/// # Errors
+/// Where DynamoDB refuses (deletion protection), or it is not gone in time.
+pub async fn drop_table(
+    db: &Dynamo,
+    permit: Permit,
+    timeout: Duration,
+    ui: &Ui,
+) -> Result<(), Error> {
+    let table = permit.resource();
+    if permit.target() != db.target() {
+        return Err(Error::new(format!("the permit is for `{}`", permit.target())));
+    }
+    if let Err(error) = db.client().delete_table().table_name(table).send().await {
+        let gone = error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception());
+        if !gone {
+            return Err(db.error(&format!("delete the table `{table}`"), &error));
+        }
+    }
+    let deadline = Instant::now() + timeout;
+    let mut poll = FIRST_POLL;
+    let mut waiting = None;
+    while describe(db, table).await?.is_some() {
+        if Instant::now() + poll > deadline {
+            return Err(Error::new(format!(
+                "the table `{table}` is still being deleted after {} s",
+                timeout.as_secs()
+            ))
+            .hint(format!(
+                "DynamoDB goes on with it; `{}` shows its status",
+                invocation("ddb-list-tables --long")
+            )));
+        }
+        waiting
+            .get_or_insert_with(|| ui.waiting(format!("waiting: the table `{table}` is DELETING")));
+        sleep(poll).await;
+        poll = (poll * 2).min(LONGEST_POLL);
+    }
+    Ok(())
+}
+
+/// The names of all tables, from every page.
+///
+/// # Errors
+/// Where DynamoDB cannot be asked.
+pub async fn list(db: &Dynamo) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    let mut pages = db.client().list_tables().into_paginator().send();
+    while let Some(page) = pages.next().await {
+        names.extend(
+            page.map_err(|error| db.error("list the tables", &error))?
+                .table_names
+                .unwrap_or_default(),
+        );
+    }
+    Ok(names)
+}
+
+/// The error for a table that is not there, with the way to get it.
+#[must_use]
+pub fn missing(db: &Dynamo, table: &str) -> Error {
+    use crate::target::Target;
+    let target = match db.target() {
+        Target::Local => "",
+        Target::Prod => " prod",
+    };
+    let named = if table == crate::args::DEFAULT_TABLE {
+        String::new()
+    } else {
+        format!(" --table {table}")
+    };
+    Error::new(format!("there is no table `{table}` ({})", db.place())).hint(format!(
+        "create it with `{}`",
+        invocation(&format!("ddb-schema-load{target}{named}"))
+    ))
+}
+
+/// Adds the names nearest to `table` to the error that it is not there.
+#[must_use]
+pub fn with_nearest(error: Error, table: &str, names: &[String]) -> Error {
+    match ui::nearest(table, names.iter().map(String::as_str), 5).as_slice() {
+        [] => error.hint("there are no tables at all"),
+        near => error.hint(format!("there is: {}", ui::quoted(near))),
+    }
+}

@@ -1,0 +1,307 @@
+//! What a person and a script see: stdout for data, stderr for people, tables,
+//! colour, progress. Nothing below this module prints.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::Duration;
+
+use colored::{Color, Colorize};
+use comfy_table::{Attribute, Cell, ContentArrangement, LineStyle, Row, Table, TableStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::args::ColorChoice;
+use crate::error::Error;
+
+/// A rule under the header and nothing else: easy on the eye, and on `grep`.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
+
+/// The streams of one run: what is a terminal, what is coloured, how much is said.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    out_color: bool,
+    err_color: bool,
+    out_width: Option<u16>,
+    err_is_terminal: bool,
+    verbose: bool,
+}
+
+/// A row's cells are text that may come from anywhere: control characters would
+/// reach the terminal as commands, so each is shown as U+FFFD, line breaks as `⏎`.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' => '⏎',
+            '\t' => ' ',
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
+fn colored_stream(choice: ColorChoice, is_terminal: bool) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        // https://no-color.org: any value but the empty one turns colour off.
+        ColorChoice::Auto => is_terminal && crate::env::var("NO_COLOR").is_none(),
+    }
+}
+
+impl Ui {
+    /// Looks at the two streams once.
+    #[must_use]
+    pub fn new(color: ColorChoice, verbose: bool) -> Self {
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        // `colored` decides for the whole process; here each stream decides.
+        colored::control::set_override(true);
+        let out_width = out.then(|| comfy_table::Table::new().width()).flatten();
+        Self {
+            out_color: colored_stream(color, out),
+            err_color: colored_stream(color, err),
+            out_width,
+            err_is_terminal: err,
+            verbose,
+        }
+    }
+
+    /// Whether each request and statement is to be shown.
+    #[must_use]
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Whether a person watches stderr.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.err_is_terminal
+    }
+
+    /// Writes `text` and a line end to stdout.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written; a closed pipe is [`crate::error::Exit::ClosedPipe`].
+    pub fn line(&self, text: impl Display) -> Result<(), Error> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        writeln!(out, "{text}")?;
+        Ok(out.flush()?)
+    }
+
+    /// Writes `value` to stdout as one JSON document.
+    ///
+    /// # Errors
+    /// Like [`Ui::line`].
+    pub fn json(&self, value: &impl Serialize) -> Result<(), Error> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
+        writeln!(out)?;
+        Ok(out.flush()?)
+    }
+
+    /// A buffered stdout for results that are streamed.
+    pub fn stdout(&self) -> impl Write {
+        BufWriter::new(io::stdout().lock())
+    }
+
+    /// Writes a table to stdout: as wide as the terminal, or as wide as its
+    /// content where there is no terminal. A cell that does not fit is cut to
+    /// one line in `cut` columns' tables and wrapped in others.
+    ///
+    /// # Errors
+    /// Like [`Ui::line`].
+    pub fn table(&self, header: &[&str], rows: &[Vec<String>], cells: Cells) -> Result<(), Error> {
+        let mut table = self.new_table(self.out_color, self.out_width);
+        table.set_header(header.iter().map(|name| self.header_cell(name, self.out_color)));
+        for row in rows {
+            let mut row = Row::from(row.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
+            if self.out_width.is_some() && cells == Cells::Cut {
+                row.max_height(1);
+            }
+            table.add_row(row);
+        }
+        self.line(trim_lines(&table.to_string()))
+    }
+
+    fn header_cell(&self, name: &str, color: bool) -> Cell {
+        let cell = Cell::new(name);
+        if color { cell.add_attribute(Attribute::Bold) } else { cell }
+    }
+
+    fn new_table(&self, color: bool, width: Option<u16>) -> Table {
+        let mut table = Table::new();
+        table.load_style(STYLE);
+        if color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        match width {
+            Some(width) => {
+                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            }
+            None => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
+        }
+        table
+    }
+
+    /// Colours `text` for stdout.
+    #[must_use]
+    pub fn out_paint(&self, text: &str, color: Color) -> String {
+        if self.out_color { text.color(color).to_string() } else { text.to_owned() }
+    }
+
+    fn err_paint(&self, text: &str, color: Color) -> String {
+        if self.err_color { text.color(color).bold().to_string() } else { text.to_owned() }
+    }
+
+    /// Says something to a person. A stderr that cannot be written stops nothing.
+    pub fn note(&self, text: impl Display) {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    /// Says where the tool is about to act.
+    pub fn acts_on(&self, text: impl Display) {
+        let text = text.to_string();
+        if self.err_color {
+            self.note(text.dimmed());
+        } else {
+            self.note(text);
+        }
+    }
+
+    /// Says something that a person should look at.
+    pub fn warn(&self, text: impl Display) {
+        self.note(format_args!("{} {text}", self.err_paint("warning:", Color::Yellow)));
+    }
+
+    /// Says something where `-v` asks for it.
+    pub fn verbose(&self, text: impl Display) {
+        if self.verbose {
+            let text = printable(&text.to_string());
+            self.note(if self.err_color { text.dimmed().to_string() } else { text });
+        }
+    }
+
+    /// Asks on stderr, without a line end.
+    pub fn ask(&self, question: &str) {
+        let mut err = io::stderr();
+        let _ = write!(err, "{} ", self.err_paint(question, Color::Yellow));
+        let _ = err.flush();
+    }
+
+    /// Reports an error: what, why, how to mend it.
+    pub fn error(&self, error: &Error) {
+        self.note(format_args!("{} {}", self.err_paint("error:", Color::Red), error.message()));
+        for cause in error.causes() {
+            self.note(format_args!("  {} {}", self.err_paint("cause:", Color::Red), indent(cause)));
+        }
+        for hint in error.hints() {
+            self.note(format_args!("  {} {}", self.err_paint("hint:", Color::Green), indent(hint)));
+        }
+    }
+
+    /// Shows on a terminal that something goes on, until the value is dropped;
+    /// elsewhere says it once.
+    #[must_use]
+    pub fn waiting(&self, what: impl Display) -> Waiting {
+        let what = what.to_string();
+        if !self.err_is_terminal {
+            self.note(what);
+            return Waiting(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Waiting(bar)
+    }
+}
+
+/// What a table does with a cell that is wider than its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cells {
+    /// shows all of it on several lines
+    Wrapped,
+    /// shows what fits on one line
+    Cut,
+}
+
+/// A line on the terminal that says what is waited for.
+#[derive(Debug)]
+pub struct Waiting(ProgressBar);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// `text` with its further lines under the first one's text.
+fn indent(text: &str) -> String {
+    text.trim_end().replace('\n', "\n    ")
+}
+
+fn trim_lines(text: &str) -> String {
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// `1 item`, `2 items`.
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// Consumed capacity units as people read them: `0.5`, `12`.
+#[must_use]
+pub fn units(units: f64) -> String {
+    let text = format!("{units:.1}");
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// The names nearest to `name`, best first, at most `limit`.
+#[must_use]
+pub fn nearest<'a>(
+    name: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    limit: usize,
+) -> Vec<&'a str> {
+    let mut scored: Vec<(f64, &str)> =
+        names.into_iter().map(|other| (strsim::jaro_winkler(name, other), other)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    scored.into_iter().take(limit).map(|(_, name)| name).collect()
+}
+
+/// Names in backticks, separated by commas.
+#[must_use]
+pub fn quoted<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
+    names.into_iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\nc\td é 🦀"), "a\u{fffd}[2Jb\u{fffd}⏎c d é 🦀");
+    }
+
+    #[test]
+    fn nearest_names_come_first() {
+        let names = ["orders", "cruddur-messages", "cruddur-message-archive"];
+        assert_eq!(
+            nearest("crudur-messages", names, 2),
+            ["cruddur-messages", "cruddur-message-archive"]
+        );
+    }
+
+    #[test]
+    fn units_lose_an_empty_fraction() {
+        assert_eq!([units(0.5), units(12.0), units(0.0)], ["0.5", "12", "0"]);
+    }
+}
