@@ -1,0 +1,97 @@
+//! `ddb-drop`: deletes a table, with all its items, and waits until it is gone.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TargetArg, UiArgs};
+use ops_common::cli;
+use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
+use ops_common::dynamodb::Dynamo;
+use ops_common::env::invocation;
+use ops_common::error::Error;
+use ops_common::table_lifecycle::{describe, drop_table, list, with_nearest};
+use ops_common::target::Target;
+use ops_common::ui::Ui;
+use serde_json::json;
+
+/// Delete a DynamoDB table with all its items
+///
+/// In `prod` the table's name has to be typed, or given with --confirm.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  ddb-drop scratch                      on this machine, at once
+  ddb-drop cruddur-messages prod        asks for the name
+  ddb-drop scratch prod --confirm scratch   where there is nobody to ask"
+)]
+struct Args {
+    /// Table to delete
+    table: String,
+
+    #[command(flatten)]
+    target: TargetArg,
+
+    /// Seconds to wait until the table is gone
+    #[arg(long, value_name = "SECS", default_value_t = 300)]
+    wait_timeout: u64,
+
+    #[command(flatten)]
+    consent: ConfirmArgs,
+    #[command(flatten)]
+    dynamo: DynamoArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(|args: &Args| &args.ui, run)
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    let table = args.table.as_str();
+    if matches!(table, "prod" | "local") {
+        return Err(Error::usage(format!("`{table}` is a target, and the table comes first"))
+            .hint(format!("did you mean `{}`?", invocation(&format!("ddb-drop TABLE {table}")))));
+    }
+    let target = args.target.target;
+    let question = Question {
+        target,
+        kind: "table",
+        resource: table,
+        what: "",
+        risk: match target {
+            Target::Local => Risk::None,
+            Target::Prod => Risk::Destroys,
+        },
+    };
+    check_can_consent(&question, &args.consent)?;
+
+    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
+    ui.acts_on(format_args!("{}  table {table}", db.place()));
+    let Some(live) = describe(&db, table).await? else {
+        let error = Error::new(format!("there is no table `{table}`"));
+        return Err(with_nearest(error, table, &list(&db).await?));
+    };
+    if live.deletion_protection_enabled() == Some(true) {
+        return Err(Error::new(format!("the table `{table}` is protected from deletion")).hint(format!(
+            "lift it with `aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled`"
+        )));
+    }
+    let what = format!(
+        "This deletes the table `{table}` with all its items: {} items, {} bytes by DynamoDB's last count. It cannot be undone.",
+        live.item_count().unwrap_or_default(),
+        live.table_size_bytes().unwrap_or_default(),
+    );
+    let permit = confirm(&Question { what: &what, ..question }, &args.consent, ui).await?;
+    drop_table(&db, permit, Duration::from_secs(args.wait_timeout), ui).await?;
+    if args.output.json() {
+        return ui.json(&json!({ "table": table, "deleted": true }));
+    }
+    ui.line(format_args!("`{table}` is deleted"))
+}
