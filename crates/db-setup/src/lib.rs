@@ -1,0 +1,356 @@
+//! `db-setup`: drops, creates, loads and seeds the app's Postgres database.
+
+mod sql_file;
+mod stamp;
+mod steps;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs};
+use ops_common::cli;
+use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
+use ops_common::env;
+use ops_common::error::Error;
+use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
+use ops_common::target::Target;
+use ops_common::ui::{Ui, count};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use stamp::{State, inspect, refuse_other_environment};
+
+const DEFAULT_WAIT_SECS: u64 = 30;
+
+/// Set up the app's Postgres database
+///
+/// The database is the one of CONNECTION_URL, in `prod` PROD_CONNECTION_URL. It
+/// is stamped with its environment: `local` drops or loads only a database that
+/// is absent, empty, or stamped `local`; one without a stamp that has tables
+/// needs its name typed, or --confirm NAME. Production runs only the steps that
+/// are named.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  db-setup                              all four steps on this machine
+  db-setup --steps seed                 only seed
+  db-setup prod --steps schema-load     asks before it loads"
+)]
+struct Args {
+    #[command(flatten)]
+    target: TargetArg,
+
+    /// Steps to run: drop, create, schema-load, seed; always in this order
+    /// [default in `local`: all; in `prod` there is none]
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 1.., value_name = "STEP,…", hide_possible_values = true)]
+    steps: Vec<Step>,
+
+    /// SQL file of the step schema-load [default: compiled in]
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
+
+    /// SQL file of the step seed [default: compiled in]
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+
+    /// Seconds to wait for the server [default: 30 for the default steps, else 0]
+    #[arg(long, value_name = "SECS")]
+    wait: Option<u64>,
+
+    #[command(flatten)]
+    consent: ConfirmArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(|args: &Args| &args.ui, run)
+}
+
+/// The steps, in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Step {
+    Drop,
+    Create,
+    SchemaLoad,
+    Seed,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Create => "create",
+            Self::SchemaLoad => "schema-load",
+            Self::Seed => "seed",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    target: String,
+    database: String,
+    steps: Vec<StepReport>,
+}
+
+#[derive(Serialize)]
+struct StepReport {
+    step: Step,
+    #[serde(flatten)]
+    did: steps::Did,
+    seconds: f64,
+}
+
+/// A file of SQL, or what is compiled in in its place.
+struct SqlFile {
+    name: String,
+    text: String,
+}
+
+impl SqlFile {
+    fn read(file: Option<&PathBuf>, name: &str, compiled_in: &str) -> Result<Self, Error> {
+        let Some(file) = file else {
+            return Ok(Self { name: name.to_owned(), text: compiled_in.to_owned() });
+        };
+        let name = file.display().to_string();
+        let bytes = fs::read(file)
+            .map_err(|error| Error::new(format!("cannot read `{name}`")).cause(error))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            Error::new(format!("`{name}` is not UTF-8 text")).cause(error.utf8_error())
+        })?;
+        let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+        sql_file::check(&text).map_err(|refusal| {
+            Error::new(format!("{name}:{} {}", refusal.line, refusal.why))
+                .hint("nothing of the file was run; take that out and run it again")
+        })?;
+        Ok(Self { name, text })
+    }
+}
+
+struct Files {
+    schema: SqlFile,
+    seed: SqlFile,
+}
+
+fn wanted_steps(args: &Args) -> Result<Vec<Step>, Error> {
+    let mut steps = args.steps.clone();
+    if steps.is_empty() {
+        if args.target.target == Target::Prod {
+            return Err(Error::usage("`prod` runs only the steps that are named, and none is")
+                .hint("name them: `db-setup prod --steps schema-load` (drop, create, schema-load, seed)"));
+        }
+        steps = Step::value_variants().to_vec();
+    }
+    steps.sort();
+    steps.dedup();
+    Ok(steps)
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    let steps = wanted_steps(&args)?;
+    let url = ConnectionUrl::from_env(args.target.target)?;
+    if matches!(url.database(), "postgres" | "template0" | "template1") {
+        return Err(Error::new(format!("`{}` is a database of the server's own", url.database()))
+            .hint("name the app's database at the end of the URL"));
+    }
+    let files = Files {
+        schema: SqlFile::read(
+            args.schema.as_ref(),
+            "schema.sql (compiled in)",
+            include_str!("../../../seed-data/sql/schema.sql"),
+        )?,
+        seed: SqlFile::read(
+            args.seed.as_ref(),
+            "seed.sql (compiled in)",
+            include_str!("../../../seed-data/sql/seed.sql"),
+        )?,
+    };
+    let question = Question {
+        target: url.target(),
+        kind: "database",
+        resource: url.database(),
+        what: "",
+        risk: least_risk(url.target(), &steps),
+    };
+    check_can_consent(&question, &args.consent)?;
+
+    ui.acts_on(url.place());
+    let default_wait = if args.steps.is_empty() { DEFAULT_WAIT_SECS } else { 0 };
+    let server = wait_for_server(&url, args.wait.unwrap_or(default_wait), ui).await?;
+    let inspection = inspect(&url, ui).await?;
+    let judgement = judge(&url, &inspection.state, &steps, &steps::hash(&files.schema.text))?;
+    let question = Question { risk: judgement.risk, what: &judgement.what, ..question };
+    let permit = confirm(&question, &args.consent, ui).await?;
+    let work = Work { url: &url, server, own_session: inspection.session, files: &files };
+    let reports = run_steps(&steps, work, permit, &args.output, ui).await?;
+    if args.output.json() {
+        return ui.json(&Report {
+            target: url.target().to_string(),
+            database: url.database().to_owned(),
+            steps: reports,
+        });
+    }
+    Ok(())
+}
+
+/// What the steps work on.
+struct Work<'a> {
+    url: &'a ConnectionUrl,
+    /// connected to the maintenance database
+    server: Db,
+    /// the session that looked at the database
+    own_session: Option<i32>,
+    files: &'a Files,
+}
+
+async fn run_steps(
+    steps: &[Step],
+    work: Work<'_>,
+    permit: Permit,
+    output: &OutputArgs,
+    ui: &Ui,
+) -> Result<Vec<StepReport>, Error> {
+    let Work { url, mut server, own_session, files } = work;
+    let mut permit = Some(permit);
+    let mut reports = Vec::new();
+    for step in steps {
+        let begun = Instant::now();
+        let did = match step {
+            Step::Drop => match permit.take() {
+                Some(permit) => steps::drop(&mut server, own_session, permit).await,
+                None => Err(Error::new("there is no permit to drop the database")),
+            },
+            Step::Create => steps::create(&server, url, ui).await,
+            Step::SchemaLoad => steps::schema_load(url, &files.schema, ui).await,
+            Step::Seed => steps::seed(url, &files.seed, ui).await,
+        }?;
+        let seconds = begun.elapsed().as_secs_f64();
+        if output.json() {
+            ui.note(format_args!("{}: {}", step.name(), did.words));
+        } else {
+            ui.line(format_args!("{:<12} {seconds:>7.3} s  {}", step.name(), did.words))?;
+        }
+        reports.push(StepReport { step: *step, did, seconds });
+    }
+    Ok(reports)
+}
+
+/// What the steps risk at the least, known before anything is asked.
+fn least_risk(target: Target, steps: &[Step]) -> Risk {
+    match target {
+        Target::Local => Risk::None,
+        Target::Prod if steps.contains(&Step::Drop) => Risk::Destroys,
+        Target::Prod if steps.iter().any(|step| *step >= Step::SchemaLoad) => Risk::Changes,
+        Target::Prod => Risk::None,
+    }
+}
+
+struct Judgement {
+    risk: Risk,
+    what: String,
+}
+
+/// Whether the steps may be done to a database in this state, and with how much
+/// consent.
+fn judge(
+    url: &ConnectionUrl,
+    state: &State,
+    steps: &[Step],
+    schema_hash: &str,
+) -> Result<Judgement, Error> {
+    let name = url.database();
+    let touches = |step: Step| steps.contains(&step);
+    if steps == [Step::Create] {
+        return Ok(Judgement { risk: Risk::None, what: String::new() });
+    }
+    refuse_other_environment(state, url)?;
+    let stays = !touches(Step::Drop);
+    if *state == State::Absent && !touches(Step::Create) && stays {
+        let named: Vec<&str> = steps.iter().map(|step| step.name()).collect();
+        return Err(Error::new(format!("there is no database `{name}` at `{}`", url.server()))
+            .hint(format!("create it first: `--steps create,{}`", named.join(","))));
+    }
+    if touches(Step::SchemaLoad) && stays {
+        match state {
+            State::Stamped(stamp) => steps::refuse_other_schema(stamp, schema_hash, url)?,
+            State::Unstamped { tables } if url.target() == Target::Prod => {
+                return Err(Error::new(format!(
+                    "the database `{name}` has {} that `db-setup` did not make, and the schema is for an empty one",
+                    count(usize::try_from(*tables).unwrap_or_default(), "table")
+                ))
+                .hint("production is migrated elsewhere; `db-setup` loads a schema only where there is none"));
+            }
+            _ => {}
+        }
+    }
+    let same_schema = matches!(state, State::Stamped(stamp) if stamp.schema_sha256.as_deref() == Some(schema_hash));
+    let tables = match state {
+        State::Unstamped { tables } => format!(
+            "It has {} and no stamp: `db-setup` did not make it.",
+            count(usize::try_from(*tables).unwrap_or_default(), "table")
+        ),
+        State::Absent => "There is none of that name now.".to_owned(),
+        State::Empty => "It is empty.".to_owned(),
+        State::Stamped(stamp) => format!("It is stamped `{}`.", stamp.environment),
+    };
+    let named: Vec<&str> = steps.iter().map(|step| step.name()).collect();
+    let mut what = format!(
+        "Steps {} on the database `{name}` at `{}`. {tables}",
+        named.join(", "),
+        url.server()
+    );
+    if touches(Step::Drop) && *state != State::Absent {
+        what.push_str(
+            "\nDropping it deletes everything in it and closes its sessions. It cannot be undone.",
+        );
+    }
+    let risk = match url.target() {
+        Target::Local if matches!(state, State::Unstamped { .. }) => Risk::Destroys,
+        Target::Local => Risk::None,
+        Target::Prod if touches(Step::Drop) => Risk::Destroys,
+        Target::Prod if touches(Step::Seed) || touches(Step::SchemaLoad) && !same_schema => {
+            Risk::Changes
+        }
+        Target::Prod => Risk::None,
+    };
+    Ok(Judgement { risk, what })
+}
+
+/// Connects to the maintenance database, waiting while nobody listens there.
+async fn wait_for_server(url: &ConnectionUrl, wait_secs: u64, ui: &Ui) -> Result<Db, Error> {
+    let maintenance = url.with_database("postgres");
+    let deadline = Instant::now() + Duration::from_secs(wait_secs);
+    let pause = Duration::from_millis(250);
+    let mut waiting = None;
+    loop {
+        match Db::connect(&maintenance, ui).await {
+            Ok(db) => return Ok(db),
+            Err(ConnectError::NotUp(_)) if Instant::now() + pause < deadline => {
+                waiting.get_or_insert_with(|| {
+                    ui.waiting(format!(
+                        "waiting up to {wait_secs} s for Postgres at `{}`",
+                        url.server()
+                    ))
+                });
+                sleep(pause).await;
+            }
+            Err(ConnectError::NoDatabase(error)) => {
+                return Err(error.hint(format!(
+                    "`db-setup` drops and creates from the database `postgres`, which every server of {} should have",
+                    env::CONNECTION_URL
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The stamp that a database carries: its environment, and the schema that was
+//! loaded. A tunnel to production looks like localhost; the stamp does not.
+
+use ops_common::error::Error;
+use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
+use ops_common::target::Target;
+use ops_common::ui::Ui;
+use tokio_postgres::error::SqlState;
+
+/// What is known of the database before anything is done to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    Absent,
+    /// there, and nobody's: no tables, no stamp
+    Empty,
+    Stamped(Stamp),
+    /// tables that no `db-setup` made
+    Unstamped {
+        tables: i64,
+    },
+}
+
+/// One row in a schema of its own, so that a schema file which drops `public`
+/// leaves it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) environment: String,
+    /// none: created, no schema loaded yet
+    pub(crate) schema_sha256: Option<String>,
+}
+
+/// The statements that make the stamp's table, if it is not there.
+pub(crate) const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS cruddur_ops;
+CREATE TABLE IF NOT EXISTS cruddur_ops.stamp (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  environment text NOT NULL,
+  schema_sha256 text,
+  stamped_at timestamptz NOT NULL DEFAULT now()
+)";
+
+/// Sets the one row: `$1` the environment, `$2` the schema's hash or null.
+pub(crate) const SET: &str = "INSERT INTO cruddur_ops.stamp (environment, schema_sha256)
+VALUES ($1, $2)
+ON CONFLICT (only_row) DO UPDATE
+SET environment = excluded.environment,
+    schema_sha256 = coalesce(excluded.schema_sha256, cruddur_ops.stamp.schema_sha256),
+    stamped_at = now()";
+
+/// Reads the one row.
+pub(crate) const READ: &str = "SELECT environment, schema_sha256 FROM cruddur_ops.stamp";
+
+/// Everything a person could miss, whoever made it; not what extensions bring.
+pub(crate) const COUNT_TABLES: &str = "SELECT count(*) FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cruddur_ops')
+  AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')";
+
+/// What a look at the database showed.
+pub(crate) struct Inspection {
+    pub(crate) state: State,
+    /// the look's own session, which the server may still show for a moment
+    pub(crate) session: Option<i32>,
+}
+
+/// Looks at the database.
+///
+/// # Errors
+/// A stamp that cannot be read: nothing may be done to such a database.
+pub(crate) async fn inspect(url: &ConnectionUrl, ui: &Ui) -> Result<Inspection, Error> {
+    let db = match Db::connect(url, ui).await {
+        Ok(db) => db,
+        Err(ConnectError::NoDatabase(_)) => {
+            return Ok(Inspection { state: State::Absent, session: None });
+        }
+        Err(error) => return Err(unreadable(url, &error.into())),
+    };
+    let rows = db
+        .query("tell this session", "SELECT pg_backend_pid()", &[])
+        .await
+        .map_err(|error| unreadable(url, &error))?;
+    let session = rows.first().map(|row| row.get(0));
+    Ok(Inspection { state: read_state(&db, url).await?, session })
+}
+
+async fn read_state(db: &Db, url: &ConnectionUrl) -> Result<State, Error> {
+    let has_stamp = db
+        .query("look for the stamp", "SELECT to_regclass('cruddur_ops.stamp') IS NOT NULL", &[])
+        .await
+        .map_err(|error| unreadable(url, &error))?;
+    if has_stamp.first().is_some_and(|row| row.get(0)) {
+        let rows =
+            db.query("read the stamp", READ, &[]).await.map_err(|error| unreadable(url, &error))?;
+        let read = |row: &tokio_postgres::Row| -> Result<Stamp, tokio_postgres::Error> {
+            Ok(Stamp { environment: row.try_get(0)?, schema_sha256: row.try_get(1)? })
+        };
+        return match rows.as_slice() {
+            [row] => read(row)
+                .map(State::Stamped)
+                .map_err(|error| unreadable(url, &Error::new(error.to_string()))),
+            rows => {
+                Err(unreadable(url, &Error::new(format!("it has {} rows, not one", rows.len()))))
+            }
+        };
+    }
+    let rows = db
+        .query("count the tables", COUNT_TABLES, &[])
+        .await
+        .map_err(|error| unreadable(url, &error))?;
+    Ok(match rows.first().map_or(0, |row| row.get(0)) {
+        0 => State::Empty,
+        tables => State::Unstamped { tables },
+    })
+}
+
+fn unreadable(url: &ConnectionUrl, error: &Error) -> Error {
+    let mut result = Error::new(format!(
+        "cannot tell whose database `{}` is: its stamp cannot be read, so nothing is done to it",
+        url.database()
+    ))
+    .cause(error.message());
+    for cause in error.causes() {
+        result = result.cause(cause);
+    }
+    for hint in error.hints() {
+        result = result.hint(hint);
+    }
+    result
+}
+
+/// Whether the error says that the server is too old for `DROP DATABASE … WITH (FORCE)`.
+pub(crate) fn is_syntax_error(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::SYNTAX_ERROR)
+}
+
+/// Refuses a database that belongs to the other environment.
+///
+/// # Errors
+/// As said.
+pub(crate) fn refuse_other_environment(state: &State, url: &ConnectionUrl) -> Result<(), Error> {
+    let State::Stamped(stamp) = state else { return Ok(()) };
+    let target = url.target().to_string();
+    if stamp.environment == target {
+        return Ok(());
+    }
+    let refused = Error::new(format!(
+        "the database `{}` is stamped `{}`, and the target is `{target}`; nothing is done to it",
+        url.database(),
+        stamp.environment,
+    ));
+    Err(match url.target() {
+        Target::Local => refused
+            .hint("what looks like this machine is a tunnel to another: look at CONNECTION_URL and at what listens on its port"),
+        Target::Prod => refused.hint("look at PROD_CONNECTION_URL: it leads to a database that was set up for another environment"),
+    })
+}
