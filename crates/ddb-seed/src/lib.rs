@@ -1,0 +1,314 @@
+//! `ddb-seed`: writes a conversation between two users of Postgres, in place of
+//! the one that an earlier seed wrote.
+
+mod conversation;
+mod plan;
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
+use chrono::{TimeDelta, Utc};
+use clap::Parser;
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
+use ops_common::batch::write_all;
+use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
+use ops_common::conversations::{Period, partition};
+use ops_common::dynamodb::Dynamo;
+use ops_common::env::invocation;
+use ops_common::error::Error;
+use ops_common::keys::{GroupKey, SortTime, UserKey};
+use ops_common::postgres::{ConnectionUrl, Db};
+use ops_common::records::{Item, SEEDED_GROUP};
+use ops_common::target::Target;
+use ops_common::ui::{Ui, count, units};
+use ops_common::{cli, times, users};
+use serde::Serialize;
+use uuid::Uuid;
+
+use conversation::Line;
+use plan::{Existing, Pair, Plan};
+
+const CONVERSATION: &[u8] = include_bytes!("../../../seed-data/conversation.txt");
+
+/// Write the seeded conversation between two users of Postgres
+///
+/// Seeding twice leaves one conversation. It replaces only what an earlier seed
+/// wrote; messages that people sent stay. In `prod` replacing asks for the
+/// table's name, a first seed for y/N.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  ddb-seed                              the conversation of jess-bk and bayko
+  ddb-seed --dry-run                    what it would write and replace
+  ddb-seed --conversation mine.txt --group UUID --other-handle maren
+                                        a conversation of your own, beside it"
+)]
+struct Args {
+    #[command(flatten)]
+    target: TargetArg,
+
+    /// Handle of `Person 1`
+    #[arg(long, value_name = "HANDLE", default_value = "jess-bk")]
+    my_handle: String,
+
+    /// Handle of `Person 2`
+    #[arg(long, value_name = "HANDLE", default_value = "bayko")]
+    other_handle: String,
+
+    /// File of messages, one a line: `Person 1: …` or `Person 2: …`
+    /// [default: compiled in]
+    #[arg(long, value_name = "FILE")]
+    conversation: Option<PathBuf>,
+
+    /// The conversation's uuid
+    #[arg(long, value_name = "UUID", default_value_t = SEEDED_GROUP)]
+    group: Uuid,
+
+    /// Time of the first message; each further one is a minute later
+    /// [default: one day ago]
+    #[arg(long, value_name = "TIME", value_parser = times::parse_start)]
+    start: Option<SortTime>,
+
+    /// Say what would be written and replaced, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Seconds without progress after which a throttled table is given up
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    give_up_after: u64,
+
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    dynamo: DynamoArgs,
+    #[command(flatten)]
+    consent: ConfirmArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(|args: &Args| &args.ui, run)
+}
+
+#[derive(Serialize)]
+struct Report {
+    table: String,
+    message_group_uuid: Uuid,
+    /// messages of the conversation file
+    messages: usize,
+    /// rows put, messages and group rows
+    put: usize,
+    /// of the rows put: those that overwrote what an earlier seed wrote
+    overwritten: usize,
+    /// rows of an earlier seed that were deleted
+    deleted: usize,
+    /// rows that were there already, just so
+    unchanged: usize,
+    /// messages that people sent, untouched
+    kept: usize,
+    dry_run: bool,
+    consumed_capacity: f64,
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    let lines = read_conversation(args.conversation.as_ref())?;
+    let (my_handle, other_handle) =
+        (args.my_handle.trim_start_matches('@'), args.other_handle.trim_start_matches('@'));
+    if my_handle == other_handle {
+        return Err(Error::usage(format!(
+            "a conversation takes two people, and both are `{my_handle}`"
+        ))
+        .hint("name another one with --other-handle"));
+    }
+    let table = args.table.name();
+    let target = args.target.target;
+    let question = Question {
+        target,
+        kind: "table",
+        resource: &table,
+        what: "",
+        risk: match target {
+            Target::Prod if !args.dry_run => Risk::Changes,
+            _ => Risk::None,
+        },
+    };
+    check_can_consent(&question, &args.consent)?;
+    let url = ConnectionUrl::from_env(target)?;
+    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
+    ui.acts_on(url.place());
+    ui.acts_on(format_args!("{}  table {table}", db.place()));
+
+    let pair = find_pair(&url, my_handle, other_handle, ui).await?;
+    let start = args.start.unwrap_or_else(|| SortTime::new(Utc::now() - TimeDelta::days(1)));
+    let (plan, read_units) = make_plan(&db, &table, args.group, &lines, &pair, start).await?;
+    let mut report = Report {
+        table: table.clone(),
+        message_group_uuid: args.group,
+        messages: lines.len(),
+        put: plan.puts.len(),
+        overwritten: plan.overwritten,
+        deleted: plan.deletes.len(),
+        unchanged: plan.unchanged,
+        kept: plan.kept,
+        dry_run: args.dry_run,
+        consumed_capacity: read_units,
+    };
+    if args.dry_run || plan.is_empty() {
+        return show(&report, &pair, &args.output, ui);
+    }
+    let what = what_happens(&report, &db, &pair);
+    let risk = match target {
+        Target::Local => Risk::None,
+        Target::Prod if plan.replaces() => Risk::Destroys,
+        Target::Prod => Risk::Changes,
+    };
+    // The writes are batches of rows, which no one permit could name.
+    let _permit = confirm(&Question { risk, what: &what, ..question }, &args.consent, ui).await?;
+    let give_up_after = Duration::from_secs(args.give_up_after);
+    let working =
+        ui.is_terminal().then(|| ui.waiting(format!("writing {}", count(plan.puts.len(), "row"))));
+    // New rows first, old ones after: an interrupted seed loses nothing.
+    report.consumed_capacity += write_all(&db, &table, puts(plan.puts), give_up_after).await?;
+    report.consumed_capacity +=
+        write_all(&db, &table, deletes(plan.deletes), give_up_after).await?;
+    drop(working);
+    show(&report, &pair, &args.output, ui)
+}
+
+fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
+    let (name, bytes) = match file {
+        None => ("conversation.txt (compiled in)".to_owned(), CONVERSATION.to_vec()),
+        Some(file) => {
+            let name = file.display().to_string();
+            let bytes = fs::read(file).map_err(|error| {
+                Error::new(format!("cannot read the conversation `{name}`")).cause(error)
+            })?;
+            (name, bytes)
+        }
+    };
+    conversation::parse(&bytes).map_err(|bad| {
+        let place = bad.line.map_or(String::new(), |line| format!(":{line}"));
+        Error::new(format!("{name}{place}: {}", bad.why))
+            .hint("nothing is written; mend the file and run it again")
+    })
+}
+
+async fn find_pair(url: &ConnectionUrl, mine: &str, other: &str, ui: &Ui) -> Result<Pair, Error> {
+    let db = Db::connect(url, ui).await?;
+    let (found, missing) = users::by_handles(&db, &[mine, other]).await?;
+    if let Ok([mine, other]) = <[_; 2]>::try_from(found) {
+        return Ok(Pair { mine, other });
+    }
+    let mut error =
+        Error::new(format!("in Postgres there is no user {}", ops_common::ui::quoted(&missing)));
+    for handle in &missing {
+        for hint in users::unknown_handle(&db, handle).await?.hints() {
+            error = error.hint(format!("for `{handle}` {hint}"));
+        }
+    }
+    let target = match url.target() {
+        Target::Local => "db-setup --steps seed",
+        Target::Prod => "db-setup prod --steps seed",
+    };
+    Err(error.hint(format!("`{}` writes the users jess-bk and bayko", invocation(target))))
+}
+
+/// Reads what is there, and works out what has to be done. Returns also the
+/// read units that it took.
+async fn make_plan(
+    db: &Dynamo,
+    table: &str,
+    group: Uuid,
+    lines: &[Line],
+    pair: &Pair,
+    start: SortTime,
+) -> Result<(Plan, f64), Error> {
+    let mut read_units = 0.0;
+    let mut read = async |pk: String| {
+        let found = partition(db, table, &pk, Period::default(), None).await?;
+        read_units += found.consumed_capacity;
+        Ok::<Vec<Item>, Error>(found.rows)
+    };
+    let existing = Existing::sort(group, read(GroupKey(group).to_string()).await?);
+    let mut participants: HashSet<Uuid> = existing.earlier_participants();
+    participants.extend([pair.mine.uuid, pair.other.uuid]);
+    let mut group_rows = Vec::new();
+    for participant in participants {
+        group_rows.extend(read(UserKey(participant).to_string()).await?);
+    }
+    let wanted = plan::messages(group, lines, pair, start);
+    let plan = plan::plan(group, pair, &wanted, &existing, &group_rows).map_err(|collision| {
+        Error::new(format!(
+            "{} has the key that a seeded row would get: sk `{}`",
+            collision.what, collision.at
+        ))
+        .hint("nothing is written; choose another --start")
+    })?;
+    Ok((plan, read_units))
+}
+
+fn puts(items: Vec<Item>) -> Vec<WriteRequest> {
+    let request = |item: Item| PutRequest::builder().set_item(Some(item)).build().ok();
+    let write = |put| WriteRequest::builder().put_request(put).build();
+    items.into_iter().filter_map(request).map(write).collect()
+}
+
+fn deletes(keys: Vec<(String, String)>) -> Vec<WriteRequest> {
+    let request = |key| DeleteRequest::builder().set_key(Some(plan::key_item(key))).build().ok();
+    let write = |delete| WriteRequest::builder().delete_request(delete).build();
+    keys.into_iter().filter_map(request).map(write).collect()
+}
+
+fn what_happens(report: &Report, db: &Dynamo, pair: &Pair) -> String {
+    format!(
+        "{}: this writes {} to the table `{}`, the conversation {} of {} and {}.\n\
+         Of what an earlier seed wrote, {} overwritten and {} deleted. {} that people sent stay.",
+        db.place(),
+        count(report.put, "row"),
+        report.table,
+        report.message_group_uuid,
+        pair.mine.handle,
+        pair.other.handle,
+        count(report.overwritten, "row"),
+        count(report.deleted, "row"),
+        count(report.kept, "message"),
+    )
+}
+
+fn show(report: &Report, pair: &Pair, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
+    if output.json() {
+        return ui.json(report);
+    }
+    let group = report.message_group_uuid;
+    let who = format!("{} and {}", pair.mine.handle, pair.other.handle);
+    let messages = count(report.messages, "message");
+    if report.put == 0 && report.deleted == 0 {
+        ui.line(format_args!("{messages} of {who} are there already; nothing is changed"))?;
+    } else {
+        let verb = if report.dry_run { "would seed" } else { "seeded" };
+        ui.line(format_args!("{verb} {messages} of {who} as conversation {group}"))?;
+    }
+    ui.note(format_args!(
+        "rows: {} put ({} overwritten), {} deleted, {} unchanged; {} of people kept; {} capacity units",
+        report.put,
+        report.overwritten,
+        report.deleted,
+        report.unchanged,
+        count(report.kept, "message"),
+        units(report.consumed_capacity),
+    ));
+    if report.dry_run {
+        ui.note("nothing is changed (--dry-run)");
+    }
+    Ok(())
+}
