@@ -1,0 +1,138 @@
+//! `ddb-list-conversations`: a person's conversations, as the app lists them.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
+use ops_common::conversations::message_groups;
+use ops_common::dynamodb::Dynamo;
+use ops_common::error::Error;
+use ops_common::postgres::{ConnectionUrl, Db};
+use ops_common::records::MessageGroup;
+use ops_common::ui::{Cells, Ui, count, units};
+use ops_common::{cli, times, users};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Show the conversations of a person, newest first
+///
+/// A handle is looked up in Postgres (CONNECTION_URL, in `prod`
+/// PROD_CONNECTION_URL); with --user there is no need for it.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  ddb-list-conversations                those of jess-bk
+  ddb-list-conversations --handle bayko
+  ddb-list-conversations prod --user UUID --output json"
+)]
+struct Args {
+    #[command(flatten)]
+    target: TargetArg,
+
+    /// The person's handle
+    #[arg(long, value_name = "HANDLE", default_value = "jess-bk", conflicts_with = "user")]
+    handle: String,
+
+    /// The person's uuid in Postgres, in place of the handle
+    #[arg(long, value_name = "UUID")]
+    user: Option<Uuid>,
+
+    /// At most this many conversations, the newest
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    dynamo: DynamoArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(|args: &Args| &args.ui, run)
+}
+
+/// The names are those of the app's API.
+#[derive(Serialize)]
+struct Report {
+    user_uuid: Uuid,
+    conversations: Vec<Conversation>,
+    consumed_capacity: f64,
+}
+
+#[derive(Serialize)]
+struct Conversation {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+    message: String,
+    created_at: String,
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    let target = args.target.target;
+    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
+    let table = args.table.name();
+    ui.acts_on(format_args!("{}  table {table}", db.place()));
+    let user = match args.user {
+        Some(user) => user,
+        None => {
+            uuid_of(args.handle.trim_start_matches('@'), &ConnectionUrl::from_env(target)?, ui)
+                .await?
+        }
+    };
+    let found = message_groups(&db, &table, user, args.limit as usize).await?;
+
+    let shown = found.rows.len();
+    if args.output.json() {
+        let conversation = |group: MessageGroup| Conversation {
+            uuid: group.group,
+            display_name: group.other.display_name,
+            handle: group.other.handle,
+            message: group.last_text,
+            created_at: group.last_at.to_string(),
+        };
+        ui.json(&Report {
+            user_uuid: user,
+            conversations: found.rows.into_iter().map(conversation).collect(),
+            consumed_capacity: found.consumed_capacity,
+        })?;
+    } else if shown > 0 {
+        let cells = |group: &MessageGroup| {
+            vec![
+                group.other.handle.clone(),
+                group.other.display_name.clone(),
+                times::local(group.last_at.time()),
+                group.last_text.clone(),
+                group.group.to_string(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = found.rows.iter().map(cells).collect();
+        ui.table(&["with", "name", "last", "message", "group"], &rows, Cells::Cut)?;
+    }
+    ui.note(format_args!(
+        "{} of user {user}; {} read units",
+        count(shown, "conversation"),
+        units(found.consumed_capacity)
+    ));
+    if found.more {
+        ui.note(format_args!("older ones exist: --limit {} shows more", u64::from(args.limit) * 2));
+    }
+    cli::report_malformed(&found.malformed, ui)
+}
+
+async fn uuid_of(handle: &str, url: &ConnectionUrl, ui: &Ui) -> Result<Uuid, Error> {
+    ui.acts_on(url.place());
+    let db = Db::connect(url, ui).await?;
+    let (found, _) = users::by_handles(&db, &[handle]).await?;
+    match found.first() {
+        Some(person) => Ok(person.uuid),
+        None => Err(users::unknown_handle(&db, handle).await?),
+    }
+}
