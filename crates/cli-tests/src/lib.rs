@@ -1,0 +1,469 @@
+//! A small world for each test: a DynamoDB of its own, a database of its own on
+//! a shared Postgres, and the built tools in an environment that holds nothing
+//! of this machine's. Dropping it leaves nothing behind.
+
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "a test that cannot go on panics, and says why"
+)]
+
+pub mod proxy;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use local_stack::dynamodb::DynamoServer;
+use local_stack::postgres::Cluster;
+use ops_common::args::{ColorChoice, DynamoArgs};
+use ops_common::dynamodb::Dynamo;
+use ops_common::records::Item;
+use ops_common::target::Target;
+use ops_common::ui::Ui;
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+/// The seeded conversation.
+pub const GROUP: &str = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399";
+/// The uuid of the seeded user `jess-bk`.
+pub const JESS: &str = "4f0c2b1e-7d3a-4a55-9c1e-2b6a8d9e0f11";
+/// The uuid of the seeded user `bayko`.
+pub const BAYKO: &str = "9a7d5c3b-1e2f-4b68-8d47-5f3c1a2e6b22";
+
+/// All tools.
+pub const TOOLS: [&str; 8] = [
+    "db-setup",
+    "ddb-drop",
+    "ddb-get-conversation",
+    "ddb-list-conversations",
+    "ddb-list-tables",
+    "ddb-scan",
+    "ddb-schema-load",
+    "ddb-seed",
+];
+
+/// The workspace's folder.
+pub fn workspace() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("crates/cli-tests is two below the root").to_owned()
+}
+
+/// The built binary of `tool`. The first call builds all of them, so that no
+/// test sees an old one.
+pub fn binary(tool: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(workspace());
+        without_cargo_env(&mut build);
+        assert!(build.status().expect("cargo runs").success(), "the tools do not build");
+        // target/debug/deps/cli-… stands below the folder of the binaries.
+        let here = std::env::current_exe().expect("this binary has a path");
+        here.ancestors().nth(2).expect("deps/ has a parent").to_owned()
+    });
+    folder.join(tool)
+}
+
+/// Takes out what cargo sets for a test. Build scripts look at it (ring's does),
+/// and a cargo that inherits it builds half the workspace anew.
+pub fn without_cargo_env(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+}
+
+/// One Postgres for all tests of this process. The last test that holds it
+/// stops it.
+#[derive(Debug)]
+struct Server {
+    cluster: Cluster,
+    folder: TempDir,
+}
+
+impl Server {
+    fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let ui = Ui::new(ColorChoice::Never, false);
+        let cluster = Cluster::throw_away(&ui).expect("Postgres starts");
+        let folder = TempDir::new().expect("temporary folder");
+        let server = Arc::new(Self { cluster, folder });
+        server.turn_on_tls();
+        *shared = Arc::downgrade(&server);
+        server
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// The server writes its own key: it takes none that others may read, and
+    /// runs as another user where this one is root.
+    fn turn_on_tls(&self) {
+        let certified =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
+        let certificate = certified.cert.pem();
+        fs::write(self.ca_file(), &certificate).expect("write the certificate");
+        let copy = |text: &str, file: &str| {
+            format!(
+                "COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'umask 077; cat > {file}'",
+                text.trim()
+            )
+        };
+        self.sql("postgres", &copy(&certificate, "tls.crt"));
+        self.sql("postgres", &copy(&certified.signing_key.serialize_pem(), "tls.key"));
+        for setting in ["ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'", "ssl = on"] {
+            self.sql("postgres", &format!("ALTER SYSTEM SET {setting}"));
+        }
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        wait_for("TLS", || self.sql("postgres", "SHOW ssl") == ["on"]);
+    }
+
+    fn sql(&self, database: &str, statement: &str) -> Vec<String> {
+        block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&self.cluster.url(database), NoTls).await.expect("connect");
+            let connection = tokio::spawn(connection);
+            let messages = client.simple_query(statement).await;
+            drop(client);
+            let _ = connection.await;
+            let messages = messages.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+            let first_column = |message: &tokio_postgres::SimpleQueryMessage| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => {
+                    Some(row.get(0).unwrap_or("NULL").to_owned())
+                }
+                _ => None,
+            };
+            messages.iter().filter_map(first_column).collect()
+        })
+    }
+}
+
+/// Runs a future to its end.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    runtime.block_on(future)
+}
+
+/// Polls until `condition` holds.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The services of one test.
+#[derive(Debug)]
+pub struct World {
+    dynamodb: Option<DynamoServer>,
+    server: Option<Arc<Server>>,
+    database: String,
+    home: TempDir,
+}
+
+impl World {
+    fn new(dynamodb: Option<DynamoServer>, server: Option<Arc<Server>>) -> Self {
+        let database = format!("test_{}", Uuid::new_v4().simple());
+        Self { dynamodb, server, database, home: TempDir::new().expect("temporary folder") }
+    }
+
+    /// No service at all.
+    pub fn empty() -> Self {
+        Self::new(None, None)
+    }
+
+    /// An empty DynamoDB.
+    pub fn dynamodb() -> Self {
+        Self::new(Some(DynamoServer::in_memory().expect("DynamoDB starts")), None)
+    }
+
+    /// A Postgres whose database does not exist yet.
+    pub fn postgres() -> Self {
+        Self::new(None, Some(Server::shared()))
+    }
+
+    /// Both, empty.
+    pub fn both() -> Self {
+        Self::new(Some(DynamoServer::in_memory().expect("DynamoDB starts")), Some(Server::shared()))
+    }
+
+    /// Both, with users and an empty table.
+    pub fn ready() -> Self {
+        let world = Self::both();
+        world.run("db-setup", &[]).succeeds();
+        world.run("ddb-schema-load", &[]).succeeds();
+        world
+    }
+
+    /// Both, with the conversation that starts on 2026-01-01.
+    pub fn seeded() -> Self {
+        let world = Self::ready();
+        world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
+        world
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// A folder of the test's own.
+    pub fn folder(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Writes a file in the test's folder and returns its path.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.folder().join(name);
+        fs::write(&path, content).expect("write a file");
+        path.display().to_string()
+    }
+
+    /// The endpoint of its DynamoDB.
+    pub fn endpoint(&self) -> String {
+        self.dynamodb.as_ref().expect("this world has a DynamoDB").url()
+    }
+
+    /// The URL of its database, by TLS, with its own authority.
+    pub fn prod_url(&self) -> String {
+        let server = self.server.as_ref().expect("this world has a Postgres");
+        format!("{}?sslrootcert={}", server.cluster.url(&self.database), server.ca_file().display())
+    }
+
+    /// The URL of its database, in plain text.
+    pub fn local_url(&self) -> String {
+        self.server.as_ref().expect("this world has a Postgres").cluster.url(&self.database)
+    }
+
+    /// Runs SQL in its database; the first column.
+    pub fn sql(&self, statement: &str) -> Vec<String> {
+        self.server.as_ref().expect("this world has a Postgres").sql(&self.database, statement)
+    }
+
+    /// Runs SQL in the server's database `postgres`; the first column.
+    pub fn server_sql(&self, statement: &str) -> Vec<String> {
+        self.server.as_ref().expect("this world has a Postgres").sql("postgres", statement)
+    }
+
+    /// An SDK client of its DynamoDB, independent of the tools'.
+    pub fn client(&self) -> Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(self.endpoint())
+            .http_client(plain_http())
+            .build();
+        Client::from_conf(config)
+    }
+
+    /// Puts one item.
+    pub fn put(&self, table: &str, item: Item) {
+        let client = self.client();
+        block_on(client.put_item().table_name(table).set_item(Some(item)).send()).expect("put");
+    }
+
+    /// Every item of the table, as `ddb-scan --output jsonl` shows it, sorted.
+    pub fn items(&self, table: &str) -> Vec<serde_json::Value> {
+        let run = self.run("ddb-scan", &["--table", table, "--output", "jsonl"]).succeeds();
+        let mut lines: Vec<&str> = run.stdout.lines().collect();
+        lines.sort_unstable();
+        lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// A command in an environment that holds the test's services and nothing
+    /// of this machine's.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(self.folder()).stdin(Stdio::null());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.folder()).env("TZ", "UTC").env("LANG", "C.UTF-8");
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        if self.dynamodb.is_some() {
+            command.env("AWS_ENDPOINT_URL_DYNAMODB", self.endpoint());
+        }
+        if self.server.is_some() {
+            command.env("CONNECTION_URL", self.local_url());
+        }
+        command
+    }
+
+    /// A call of a tool.
+    pub fn tool(&self, tool: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(binary(tool));
+        command.args(arguments);
+        command
+    }
+
+    /// A call of a tool in `prod`, against the test's services: the endpoint as
+    /// a flag, credentials that open nothing, the database by TLS.
+    pub fn prod_tool(&self, tool: &str, arguments: &[&str]) -> Command {
+        let mut command = self.tool(tool, arguments);
+        command.env_remove("AWS_ENDPOINT_URL_DYNAMODB").env_remove("CONNECTION_URL");
+        if self.dynamodb.is_some() && tool != "db-setup" {
+            command.args(["--endpoint-url", &self.endpoint()]);
+        }
+        if self.server.is_some() {
+            command.env("PROD_CONNECTION_URL", self.prod_url());
+        }
+        command.env("AWS_ACCESS_KEY_ID", "AKIATEST").env("AWS_SECRET_ACCESS_KEY", "test");
+        command.env("AWS_REGION", "ca-central-1");
+        command
+    }
+
+    /// Runs a tool to its end.
+    pub fn run(&self, tool: &str, arguments: &[&str]) -> Run {
+        Run::of(self.tool(tool, arguments))
+    }
+
+    /// Runs a tool in `prod`.
+    pub fn run_prod(&self, tool: &str, arguments: &[&str]) -> Run {
+        Run::of(self.prod_tool(tool, arguments))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server
+            && !std::thread::panicking()
+        {
+            server.sql(
+                "postgres",
+                &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database),
+            );
+        }
+    }
+}
+
+/// The tools' own client has the one HTTP client that this workspace builds.
+fn plain_http() -> aws_sdk_dynamodb::config::SharedHttpClient {
+    let args =
+        DynamoArgs { endpoint_url: Some("http://127.0.0.1:1".into()), ..DynamoArgs::default() };
+    let db = block_on(Dynamo::connect(Target::Local, &args, &Ui::new(ColorChoice::Never, false)));
+    let db = db.expect("a local client needs nothing");
+    db.client().config().http_client().expect("an explicit HTTP client")
+}
+
+/// What a program said and how it ended.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// all of stdout
+    pub stdout: String,
+    /// all of stderr
+    pub stderr: String,
+    /// the exit status, none where a signal ended it
+    pub status: Option<i32>,
+}
+
+impl Run {
+    /// Runs the command to its end.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Self {
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+            status: output.status.code(),
+        }
+    }
+
+    /// Like [`Run::of`], with `input` on stdin.
+    pub fn with_input(mut command: Command, input: &str) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("spawn");
+        let mut stdin = child.stdin.take().expect("stdin");
+        // A program that does not read has closed it, which is its right.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().expect("wait");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Self {
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+            status: output.status.code(),
+        }
+    }
+
+    /// Exit status 0.
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        self.ends_with(0)
+    }
+
+    /// This exit status, and for a failure an error that is shown.
+    #[track_caller]
+    pub fn ends_with(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{self}");
+        assert!(!self.stderr.contains("panicked"), "{self}");
+        self
+    }
+
+    /// stderr holds `text`.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no `{text}` on stderr\n{self}");
+        self
+    }
+
+    /// stderr does not hold `text`.
+    #[track_caller]
+    pub fn does_not_say(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "`{text}` on stderr\n{self}");
+        self
+    }
+
+    /// stdout holds `text`.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "no `{text}` on stdout\n{self}");
+        self
+    }
+
+    /// stdout is just this.
+    #[track_caller]
+    pub fn prints_only(self, text: &str) -> Self {
+        assert_eq!(self.stdout, text, "{self}");
+        self
+    }
+
+    /// stdout as one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "status: {:?}\nstdout:\n{}\nstderr:\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
+/// Says something that the test runner does not swallow.
+pub fn say(what: &str) {
+    // `eprintln!` would be captured.
+    let _ = writeln!(std::io::stderr(), "\nNOT CHECKED HERE: {what}\n");
+}
+
+/// A test that cannot run on this machine says so loudly, and fails in CI.
+pub fn cannot_run(why: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "in CI this has to run: {why}");
+    say(why);
+}

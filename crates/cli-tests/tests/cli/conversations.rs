@@ -1,0 +1,198 @@
+//! `ddb-get-conversation` and `ddb-list-conversations`
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use cli_tests::{BAYKO, GROUP, JESS, World};
+use ops_common::records::Item;
+
+fn broken_message() -> Item {
+    let text = |text: String| AttributeValue::S(text);
+    Item::from([
+        ("pk".to_owned(), text(format!("MSG#{GROUP}"))),
+        ("sk".to_owned(), text("2026-02-01T00:00:00.000000+00:00".into())),
+        ("message".to_owned(), text("no sender".into())),
+    ])
+}
+
+#[test]
+fn the_newest_are_shown_oldest_first() {
+    let world = World::seeded();
+    let run = world
+        .run("ddb-get-conversation", &["--limit", "3"])
+        .succeeds()
+        .says(&format!("3 messages of conversation {GROUP}; 0.5 read units"))
+        .says("older ones exist: --limit 6 shows more");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 5, "{run}");
+    assert!(lines[2].contains("2026-01-01 01:41") && lines[2].contains("jess-bk"), "{run}");
+    assert!(lines[4].contains("2026-01-01 01:43"), "{run}");
+}
+
+#[test]
+fn json_has_the_names_of_the_apps_api() {
+    let world = World::seeded();
+    let report =
+        world.run("ddb-get-conversation", &["--output", "json", "--limit", "2"]).succeeds().json();
+    assert_eq!(report["message_group_uuid"], GROUP);
+    assert_eq!(report["consumed_capacity"], 0.5);
+    let message = &report["messages"][1];
+    assert_eq!(message["handle"], "jess-bk");
+    assert_eq!(message["display_name"], "Jess Brookes");
+    assert_eq!(message["created_at"], "2026-01-01T01:43:00.000000+00:00");
+    assert!(message["uuid"].is_string() && message["message"].is_string());
+    assert_eq!(message.as_object().map(serde_json::Map::len), Some(5));
+}
+
+#[test]
+fn all_of_it_where_the_limit_allows() {
+    let world = World::seeded();
+    for limit in ["104", "1000"] {
+        let run =
+            world.run("ddb-get-conversation", &["--limit", limit, "--output", "json"]).succeeds();
+        assert_eq!(run.json()["messages"].as_array().map(Vec::len), Some(104));
+        run.does_not_say("older ones exist");
+    }
+}
+
+#[test]
+fn a_period_is_inclusive_and_never_hidden() {
+    let world = World::seeded();
+    let count = |arguments: &[&str]| {
+        let mut all = vec!["--limit", "1000", "--output", "json"];
+        all.extend(arguments);
+        world.run("ddb-get-conversation", &all).succeeds().json()["messages"]
+            .as_array()
+            .map(Vec::len)
+    };
+    assert_eq!(count(&["--since", "2026-01-01T01:00:00Z"]), Some(44));
+    assert_eq!(count(&["--until", "2026-01-01T00:00:00Z"]), Some(1));
+    assert_eq!(count(&["--since", "2026-01-01T00:10", "--until", "2026-01-01T00:19"]), Some(10));
+    assert_eq!(count(&["--until", "2026-01-01"]), Some(104));
+    assert_eq!(count(&["--since", "2026-01-02"]), Some(0));
+    world
+        .run("ddb-get-conversation", &["--since", "yesterday"])
+        .ends_with(2)
+        .says("expected a time like");
+    world
+        .run("ddb-get-conversation", &["--since", "2026-01-02", "--until", "2026-01-01"])
+        .ends_with(2)
+        .says("error: --since (2026-01-02T00:00:00.000000+00:00) is later than --until");
+}
+
+#[test]
+fn an_unknown_conversation_is_empty_and_says_what_to_do() {
+    let world = World::seeded();
+    world
+        .run("ddb-get-conversation", &["--group", "00000000-0000-4000-8000-000000000000"])
+        .succeeds()
+        .prints_only("")
+        .says("0 messages of conversation")
+        .says("`ddb-seed`");
+    world
+        .run("ddb-get-conversation", &["--group", "x"])
+        .ends_with(2)
+        .says("invalid value 'x' for '--group <UUID>'");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_told_and_the_rest_shown() {
+    let world = World::seeded();
+    world.put("cruddur-messages", broken_message());
+    world
+        .run("ddb-get-conversation", &["--limit", "3"])
+        .ends_with(3)
+        .prints("2026-01-01 01:43")
+        .says("warning: the row with pk `MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399` and sk `2026-02-01T00:00:00.000000+00:00` cannot be read: missing field `message_uuid`")
+        .says("error: 1 row could not be read and left out");
+}
+
+#[test]
+fn conversations_of_a_handle() {
+    let world = World::seeded();
+    world
+        .run("ddb-list-conversations", &[])
+        .succeeds()
+        .prints("bayko")
+        .prints("Bayko Lund")
+        .prints("2026-01-01 01:43")
+        .prints(GROUP)
+        .says(&format!("1 conversation of user {JESS}; 0.5 read units"));
+    world
+        .run("ddb-list-conversations", &["--handle", "@bayko"])
+        .succeeds()
+        .prints("jess-bk")
+        .says(BAYKO);
+    let report = world
+        .run("ddb-list-conversations", &["--handle", "bayko", "--output", "json"])
+        .succeeds()
+        .json();
+    assert_eq!(report["user_uuid"], BAYKO);
+    assert_eq!(report["conversations"][0]["uuid"], GROUP);
+    assert_eq!(report["conversations"][0]["handle"], "jess-bk");
+    assert_eq!(report["conversations"][0]["created_at"], "2026-01-01T01:43:00.000000+00:00");
+}
+
+#[test]
+fn a_uuid_needs_no_postgres() {
+    let world = World::seeded();
+    let mut command = world.tool("ddb-list-conversations", &["--user", JESS]);
+    command.env("CONNECTION_URL", "postgresql://u@127.0.0.1:1/d");
+    cli_tests::Run::of(command).succeeds().prints("bayko");
+    world
+        .run("ddb-list-conversations", &["--user", JESS, "--handle", "bayko"])
+        .ends_with(2)
+        .says("cannot be used with");
+}
+
+#[test]
+fn an_unknown_handle_names_the_nearest_ten() {
+    let world = World::seeded();
+    for i in 0..12 {
+        world.sql(&format!(
+            "INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('n', 'baykoo{i}', 'e', 'c')"
+        ));
+    }
+    let run = world
+        .run("ddb-list-conversations", &["--handle", "bayco"])
+        .ends_with(1)
+        .prints_only("")
+        .says("error: no user has the handle `bayco`");
+    let hint = run.stderr.lines().find(|line| line.contains("there is:")).expect("a hint");
+    assert_eq!(hint.matches('`').count(), 20, "{run}");
+    assert!(hint.contains("`bayko`"), "{run}");
+}
+
+#[test]
+fn newest_conversations_come_first_and_the_limit_is_told() {
+    let world = World::seeded();
+    let other = "00000000-0000-4000-8000-00000000000b";
+    let seed = ["--group", other, "--other-handle", "maren", "--start", "2026-01-03T00:00:00Z"];
+    world.run("ddb-seed", &seed).succeeds();
+    let report = world.run("ddb-list-conversations", &["--output", "json"]).succeeds().json();
+    assert_eq!(report["conversations"][0]["handle"], "maren");
+    assert_eq!(report["conversations"][1]["handle"], "bayko");
+    world
+        .run("ddb-list-conversations", &["--limit", "1"])
+        .succeeds()
+        .says("older ones exist: --limit 2 shows more");
+}
+
+#[test]
+fn missing_tables_and_databases_have_hints() {
+    let world = World::both();
+    world
+        .run("ddb-get-conversation", &[])
+        .ends_with(1)
+        .says("error: there is no table `cruddur-messages`")
+        .says("hint: create it with `ddb-schema-load`");
+    world
+        .run("ddb-list-conversations", &[])
+        .ends_with(1)
+        .says(&format!("error: there is no database `{}`", world.database()))
+        .says("hint: create it with `db-setup`");
+    world.run("db-setup", &["--steps", "create"]).succeeds();
+    world
+        .run("ddb-list-conversations", &[])
+        .ends_with(1)
+        .says("error: cannot look up users by handle")
+        .says("hint: the database is not set up as the app's: run `db-setup`");
+}

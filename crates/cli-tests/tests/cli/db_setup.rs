@@ -1,0 +1,433 @@
+//! `db-setup`
+
+use cli_tests::{JESS, Run, World, wait_for};
+use serde_json::json;
+
+fn tables(world: &World) -> Vec<String> {
+    world.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+}
+
+fn exists(world: &World) -> bool {
+    !world
+        .server_sql(&format!("SELECT 1 FROM pg_database WHERE datname = '{}'", world.database()))
+        .is_empty()
+}
+
+/// A database that somebody else made.
+fn foreign(world: &World) {
+    world.server_sql(&format!("CREATE DATABASE {}", world.database()));
+    world.sql("CREATE TABLE precious (a int)");
+}
+
+fn stamp_prod(world: &World) {
+    world.run("db-setup", &[]).succeeds();
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+}
+
+#[test]
+fn all_steps() {
+    let world = World::postgres();
+    let run = world.run("db-setup", &[]).succeeds();
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 4, "{run}");
+    for (line, (step, did)) in lines.iter().zip([
+        ("drop", format!("`{}` is not there; nothing to drop", world.database())),
+        ("create", format!("created `{}`, stamped `local`", world.database())),
+        ("schema-load", "2 tables created".to_owned()),
+        ("seed", "5 rows written".to_owned()),
+    ]) {
+        assert!(line.starts_with(step) && line.ends_with(&did) && line.contains(" s  "), "{run}");
+    }
+    assert_eq!(tables(&world), ["activities", "users"]);
+    assert_eq!(
+        world.sql("SELECT uuid FROM users WHERE handle = 'jess-bk' AND cognito_user_id = 'MOCK'"),
+        [JESS]
+    );
+    assert_eq!(world.sql("SELECT environment FROM cruddur_ops.stamp"), ["local"]);
+}
+
+#[test]
+fn again_recreates_and_closes_sessions() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    world.sql("INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('a', 'b', 'c', 'd')");
+    let mut psql = world.command("psql");
+    psql.arg(world.local_url())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null());
+    let mut session = psql.spawn().expect("psql");
+    let sessions =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'", world.database());
+    wait_for("the session", || world.server_sql(&sessions) == ["1"]);
+    world
+        .run("db-setup", &[])
+        .succeeds()
+        .prints(&format!("dropped `{}`, 1 session closed", world.database()));
+    assert_eq!(world.sql("SELECT count(*) FROM users"), ["4"]);
+    drop(session.stdin.take());
+    let _ = session.wait();
+}
+
+#[test]
+fn json() {
+    let world = World::postgres();
+    let report = world.run("db-setup", &["--output", "json"]).succeeds().json();
+    assert_eq!(report["target"], "local");
+    assert_eq!(report["database"], world.database());
+    let steps = report["steps"].as_array().expect("steps");
+    assert_eq!(steps.len(), 4);
+    assert_eq!(steps[2]["step"], "schema-load");
+    assert_eq!(steps[2]["tables_created"], 2);
+    assert_eq!(steps[3]["rows_written"], 5);
+    assert_eq!(steps[3]["changed"], true);
+    assert!(steps[3]["seconds"].is_number());
+}
+
+#[test]
+fn loading_and_seeding_again_changes_nothing() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    world
+        .run("db-setup", &["--steps", "create,schema-load,seed"])
+        .succeeds()
+        .prints("is there already")
+        .prints("already there, same schema; nothing is changed")
+        .prints("all rows are there already; nothing is changed");
+}
+
+#[test]
+fn steps_run_in_their_order_however_they_are_named() {
+    let world = World::postgres();
+    let run = world.run("db-setup", &["--steps", "seed,create,schema-load,create"]).succeeds();
+    let steps: Vec<&str> = run.stdout.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(steps, ["create", "schema-load", "seed"]);
+    world.run("db-setup", &["--steps", "sed"]).ends_with(2).says("a similar value exists: 'seed'");
+    world.run("db-setup", &["--steps", "seed,"]).ends_with(2);
+}
+
+#[test]
+fn steps_on_a_database_that_is_not_there() {
+    let world = World::postgres();
+    world
+        .run("db-setup", &["--steps", "schema-load,seed"])
+        .ends_with(1)
+        .says(&format!("error: there is no database `{}`", world.database()))
+        .says("--steps create,schema-load,seed");
+    world.run("db-setup", &["--steps", "drop"]).succeeds().prints("nothing to drop");
+}
+
+/// A user whose name starts like the database, special characters everywhere.
+#[test]
+fn the_parsed_url_is_changed_never_its_text() {
+    let world = World::postgres();
+    let name = format!("{}-Ü \"x\"", world.database());
+    let encoded = format!("{}-%C3%9C%20%22x%22", world.database());
+    let mut command = world.tool("db-setup", &[]);
+    command.env(
+        "CONNECTION_URL",
+        world.local_url().replace(&format!("/{}", world.database()), &format!("/{encoded}")),
+    );
+    Run::of(command).succeeds().prints(&format!("created `{name}`"));
+    let mut command = world.tool("db-setup", &["--steps", "drop"]);
+    command.env(
+        "CONNECTION_URL",
+        world.local_url().replace(&format!("/{}", world.database()), &format!("/{encoded}")),
+    );
+    Run::of(command).succeeds().prints(&format!("dropped `{name}`"));
+}
+
+#[test]
+fn the_servers_own_databases_are_left_alone() {
+    let world = World::postgres();
+    for name in ["postgres", "template1"] {
+        let mut command = world.tool("db-setup", &[]);
+        command.env(
+            "CONNECTION_URL",
+            world.local_url().replace(&format!("/{}", world.database()), &format!("/{name}")),
+        );
+        Run::of(command)
+            .ends_with(1)
+            .says(&format!("error: `{name}` is a database of the server's own"));
+    }
+}
+
+// The stamp: absent, empty, local, prod, unstamped, unreadable.
+
+#[test]
+fn an_empty_database_may_be_loaded() {
+    let world = World::postgres();
+    world.server_sql(&format!("CREATE DATABASE {}", world.database()));
+    world.run("db-setup", &["--steps", "schema-load,seed"]).succeeds().prints("2 tables created");
+    assert_eq!(world.sql("SELECT environment FROM cruddur_ops.stamp"), ["local"]);
+}
+
+#[test]
+fn an_empty_database_may_be_dropped() {
+    let world = World::postgres();
+    world.server_sql(&format!("CREATE DATABASE {}", world.database()));
+    world.run("db-setup", &["--steps", "drop"]).succeeds().prints("dropped");
+    assert!(!exists(&world));
+}
+
+#[test]
+fn local_refuses_a_database_that_is_stamped_prod() {
+    let world = World::postgres();
+    stamp_prod(&world);
+    world.sql("CREATE TABLE precious (a int)");
+    for arguments in [
+        vec![],
+        vec!["--steps", "drop"],
+        vec!["--steps", "schema-load"],
+        vec!["--steps", "seed"],
+        vec!["--steps", "drop", "--confirm", world.database()],
+        vec!["--steps", "drop", "--yes"],
+    ] {
+        world
+            .run("db-setup", &arguments)
+            .ends_with(1)
+            .prints_only("")
+            .says("is stamped `prod`, and the target is `local`; nothing is done to it")
+            .says("a tunnel");
+    }
+    assert_eq!(tables(&world), ["activities", "precious", "users"]);
+    world.run("db-setup", &["--steps", "create"]).succeeds().prints("is there already");
+}
+
+#[test]
+fn local_takes_the_name_for_a_database_that_it_did_not_make() {
+    let world = World::postgres();
+    foreign(&world);
+    for arguments in [
+        vec![],
+        vec!["--steps", "drop"],
+        vec!["--steps", "schema-load"],
+        vec!["--steps", "seed", "--yes"],
+    ] {
+        world
+            .run("db-setup", &arguments)
+            .ends_with(1)
+            .prints_only("")
+            .says("there is no terminal to ask at")
+            .says(&format!("consent with --confirm {}", world.database()));
+    }
+    world.run("db-setup", &["--confirm", "other"]).ends_with(1).says("--confirm names `other`");
+    assert_eq!(tables(&world), ["precious"]);
+    world
+        .run("db-setup", &["--steps", "schema-load", "--confirm", world.database()])
+        .succeeds()
+        .prints("2 tables created");
+    assert_eq!(tables(&world), ["activities", "precious", "users"]);
+    world.run("db-setup", &[]).succeeds();
+    assert_eq!(tables(&world), ["activities", "users"]);
+}
+
+#[test]
+fn a_stamp_that_cannot_be_read_refuses() {
+    for breakage in [
+        "DELETE FROM cruddur_ops.stamp",
+        "ALTER TABLE cruddur_ops.stamp RENAME COLUMN environment TO env",
+        "ALTER TABLE cruddur_ops.stamp ALTER COLUMN environment TYPE bytea USING environment::bytea",
+    ] {
+        let world = World::postgres();
+        world.run("db-setup", &[]).succeeds();
+        world.sql(breakage);
+        world
+            .run("db-setup", &[])
+            .ends_with(1)
+            .prints_only("")
+            .says(&format!("error: cannot tell whose database `{}` is", world.database()));
+        assert_eq!(tables(&world), ["activities", "users"]);
+    }
+}
+
+#[test]
+fn prod_refuses_a_database_that_is_stamped_local() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    world
+        .run_prod("db-setup", &["prod", "--steps", "drop", "--confirm", world.database()])
+        .ends_with(1)
+        .says("is stamped `local`, and the target is `prod`");
+    assert!(exists(&world));
+}
+
+// prod
+
+#[test]
+fn prod_runs_only_what_is_named() {
+    let world = World::postgres();
+    world
+        .run_prod("db-setup", &["prod"])
+        .ends_with(2)
+        .prints_only("")
+        .says("error: `prod` runs only the steps that are named, and none is");
+    world.run_prod("db-setup", &["prod", "--yes", "--confirm", world.database()]).ends_with(2);
+    assert!(!exists(&world));
+}
+
+#[test]
+fn prod_creates_without_a_question_and_asks_for_the_rest() {
+    let world = World::postgres();
+    let setup = |arguments: &[&str]| {
+        let mut all = vec!["prod", "--steps"];
+        all.extend(arguments);
+        world.run_prod("db-setup", &all)
+    };
+    setup(&["create"])
+        .succeeds()
+        .says("target: prod  postgres postgres@127.0.0.1:")
+        .prints("stamped `prod`");
+    setup(&["schema-load,seed"]).ends_with(1).says("consent with --yes");
+    assert_eq!(tables(&world), Vec::<String>::new());
+    setup(&["schema-load,seed", "--yes"])
+        .succeeds()
+        .prints("2 tables created")
+        .prints("5 rows written");
+    setup(&["drop", "--yes"]).ends_with(1).says("consent with --confirm");
+    setup(&["drop", "--confirm", "production"]).ends_with(1).says("--confirm names `production`");
+    assert_eq!(tables(&world), ["activities", "users"]);
+    setup(&["drop", "--confirm", world.database()]).succeeds().prints("dropped");
+    assert!(!exists(&world));
+}
+
+#[test]
+fn prod_is_migrated_elsewhere() {
+    let world = World::postgres();
+    world.run_prod("db-setup", &["prod", "--steps", "create,schema-load", "--yes"]).succeeds();
+    let other = world.file("other.sql", "CREATE TABLE other (a int);");
+    world
+        .run_prod("db-setup", &["prod", "--steps", "schema-load", "--schema", &other, "--yes"])
+        .ends_with(1)
+        .says("has another schema loaded; nothing is changed")
+        .says("production is migrated elsewhere");
+    let world = World::postgres();
+    foreign(&world);
+    world
+        .run_prod("db-setup", &["prod", "--steps", "schema-load", "--yes"])
+        .ends_with(1)
+        .says("has 1 table that `db-setup` did not make")
+        .says("production is migrated elsewhere");
+    assert_eq!(tables(&world), ["precious"]);
+}
+
+// The files.
+
+#[test]
+fn another_schema_is_an_error_that_says_what_to_do() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let other = world.file("other.sql", "CREATE TABLE other (a int);");
+    world
+        .run("db-setup", &["--steps", "schema-load", "--schema", &other])
+        .ends_with(1)
+        .says("has another schema loaded; nothing is changed")
+        .says("`db-setup` re-creates the database with the new schema");
+    let seed = world.file("seed.sql", "INSERT INTO other VALUES (1), (2);");
+    world
+        .run("db-setup", &["--schema", &other, "--seed", &seed])
+        .succeeds()
+        .prints("1 table created")
+        .prints("2 rows written");
+    assert_eq!(tables(&world), ["other"]);
+}
+
+#[test]
+fn a_failed_file_leaves_nothing_and_names_its_line() {
+    let world = World::postgres();
+    let schema = world
+        .file("bad.sql", "CREATE TABLE a (x int);\n-- é\nCREATE TABLE b (\n  y nonsense\n);\n");
+    let run = world
+        .run("db-setup", &["--schema", &schema])
+        .ends_with(1)
+        .prints("create ")
+        .says(&format!("error: cannot load the schema from {schema}:4"))
+        .says("cause: type \"nonsense\" does not exist")
+        .says("nothing of it is left");
+    assert!(!run.stdout.contains("schema-load"), "{run}");
+    assert_eq!(tables(&world), Vec::<String>::new());
+    assert_eq!(world.sql("SELECT schema_sha256 FROM cruddur_ops.stamp"), ["NULL"]);
+}
+
+#[test]
+fn postgres_message_detail_and_hint_are_passed_on() {
+    let world = World::postgres();
+    let seed = world.file(
+        "seed.sql",
+        "INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('a', 'b', 'c', 'd');\n\
+         INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('a', 'b', 'c', 'd');\n",
+    );
+    world
+        .run("db-setup", &["--seed", &seed])
+        .ends_with(1)
+        .says("cause: duplicate key value violates unique constraint \"users_handle_key\"")
+        .says("cause: Key (handle)=(b) already exists.");
+    assert_eq!(world.sql("SELECT count(*) FROM users"), ["0"]);
+    let seed = world.file("typo.sql", "\nSELECT handel FROM users;");
+    world
+        .run("db-setup", &["--steps", "seed", "--seed", &seed])
+        .ends_with(1)
+        .says("typo.sql:2")
+        .says("hint: Perhaps you meant to reference the column \"users.handle\".");
+}
+
+#[test]
+fn files_that_could_not_be_taken_back_are_refused_before_anything() {
+    let world = World::postgres();
+    for (content, error) in [
+        ("CREATE TABLE a (x int);\nCOMMIT;\n", ":2 holds `COMMIT`"),
+        ("\\connect other\n", ":1 holds a backslash command, which only psql understands"),
+        ("COPY users FROM stdin;\n", ":1 holds `COPY … FROM STDIN`"),
+    ] {
+        let file = world.file("file.sql", content);
+        for flag in ["--schema", "--seed"] {
+            world.run("db-setup", &[flag, &file]).ends_with(1).prints_only("").says(error);
+        }
+    }
+    world
+        .run("db-setup", &["--schema", "none.sql"])
+        .ends_with(1)
+        .says("error: cannot read `none.sql`");
+    let file = world.file("latin1.sql", b"SELECT '\xe9'");
+    world.run("db-setup", &["--seed", &file]).ends_with(1).says("is not UTF-8 text");
+    assert!(!exists(&world));
+}
+
+#[test]
+fn verbose_shows_statements_with_titles_and_no_password() {
+    let world = World::postgres();
+    world
+        .run("db-setup", &["-v"])
+        .succeeds()
+        .says("> count the sessions: SELECT EXISTS")
+        .says("> load the schema: -- The app's people")
+        .does_not_say("password");
+}
+
+#[test]
+fn a_bad_password_does_not_wait() {
+    let world = World::postgres();
+    let mut command = world.tool("db-setup", &["--wait", "600"]);
+    command.env("CONNECTION_URL", world.local_url().replace(":password@", ":s3cret@"));
+    Run::of(command)
+        .ends_with(1)
+        .says("refuses the connection")
+        .says("password authentication failed")
+        .says("hint: look at user and password in CONNECTION_URL")
+        .does_not_say("waiting")
+        .does_not_say("s3cret");
+}
+
+#[test]
+fn two_loads_at_once_end_in_one_schema() {
+    let world = World::postgres();
+    world.run("db-setup", &["--steps", "create"]).succeeds();
+    let runs: Vec<Run> = std::thread::scope(|scope| {
+        let load = || world.run("db-setup", &["--steps", "schema-load,seed", "--output", "json"]);
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("run")).collect()
+    });
+    let created = |run: &Run| run.json()["steps"][0]["changed"] == json!(true);
+    let runs: Vec<Run> = runs.into_iter().map(Run::succeeds).collect();
+    assert_eq!(runs.iter().filter(|run| created(run)).count(), 1);
+    assert_eq!(world.sql("SELECT count(*) FROM users"), ["4"]);
+}

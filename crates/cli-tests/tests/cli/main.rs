@@ -1,0 +1,20 @@
+//! Each tool as its user runs it: the built binary against a throw-away stack,
+//! with stdout, stderr and exit status looked at.
+
+mod boto3;
+mod compose;
+mod conversations;
+mod db_setup;
+mod drop_table;
+mod dynalite;
+mod faults;
+mod help;
+mod list_tables;
+mod local_stack;
+mod readme;
+mod scan;
+mod schema_load;
+mod seed;
+mod services;
+mod targets;
+mod terminal;

@@ -1,0 +1,85 @@
+//! The README's commands, run as they are written: each `sh` block on a stack
+//! of its own.
+
+use cli_tests::{Run, World, workspace};
+
+/// The lines of the README's `sh` blocks, block by block.
+fn blocks() -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md");
+    let mut blocks = Vec::new();
+    let mut block: Option<Vec<String>> = None;
+    for line in text.lines() {
+        match (line, &mut block) {
+            ("```sh", _) => block = Some(Vec::new()),
+            ("```", Some(_)) => blocks.extend(block.take()),
+            (line, Some(block)) => block.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// Takes `cargo run -p TOOL -- ARGUMENTS` for the built tool; in `prod` the
+/// test's own services stand for the account's.
+fn as_run_here(line: &str, world: &World) -> String {
+    let mut line = line.split("  #").next().unwrap_or_default().trim_end().to_owned();
+    line = line.replace("target/debug/", &format!("{}/", tools()));
+    while let Some(at) = line.find("cargo run -p ") {
+        let rest = &line[at + "cargo run -p ".len()..];
+        let tool: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
+        let after = &rest[tool.len()..];
+        let after = after.strip_prefix(" --").unwrap_or(after);
+        line = format!("{}{}{}", &line[..at], cli_tests::binary(&tool).display(), after);
+    }
+    if line.split(' ').any(|word| word == "prod") && !line.contains("db-setup") {
+        line =
+            format!("env -u AWS_ENDPOINT_URL_DYNAMODB {line} --endpoint-url {}", world.endpoint());
+    }
+    line
+}
+
+fn tools() -> String {
+    cli_tests::binary("ddb-seed").parent().expect("folder").display().to_string()
+}
+
+#[test]
+fn every_command_of_the_readme_runs() {
+    let blocks = blocks();
+    let mut run = 0;
+    for block in blocks {
+        if block
+            .iter()
+            .any(|line| line.starts_with("scripts/") || line.contains("local-stack -- up"))
+        {
+            // Below, and in `local_stack`.
+            continue;
+        }
+        let world = World::both();
+        let mut command = world.command("bash");
+        let script: Vec<String> = block.iter().map(|line| as_run_here(line, &world)).collect();
+        command.args(["-euo", "pipefail", "-c", &script.join("\n")]).current_dir(workspace());
+        command.env("PATH", format!("{}:{}", tools(), std::env::var("PATH").unwrap_or_default()));
+        command.env("PROD_CONNECTION_URL", world.prod_url()).env("AWS_REGION", "ca-central-1");
+        command
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("TMPDIR", world.folder());
+        Run::of(command).succeeds();
+        run += 1;
+    }
+    assert!(run >= 3, "the README has {run} blocks that run");
+}
+
+#[test]
+fn quickstart_ends_with_the_conversation() {
+    // The tools are built before, so that it has nothing to build.
+    cli_tests::binary("ddb-seed");
+    let mut command = std::process::Command::new(workspace().join("scripts/quickstart"));
+    cli_tests::without_cargo_env(&mut command);
+    Run::of(command)
+        .succeeds()
+        .prints("seeded 104 messages of jess-bk and bayko")
+        .prints("the heron")
+        .says("To keep one running:")
+        .says("cargo run -p local-stack -- up");
+}

@@ -1,0 +1,143 @@
+//! `ddb-scan`
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use cli_tests::proxy::{Answer, Proxy};
+use cli_tests::{Run, World};
+use ops_common::records::Item;
+use serde_json::json;
+
+#[test]
+fn each_kind_of_row_has_its_heading() {
+    let world = World::seeded();
+    let run = world.run("ddb-scan", &[]).succeeds().says("106 items; ");
+    // Chunks of a hundred rows, so that a heading can come again.
+    assert!(run.stdout.lines().any(|line| line == "Messages"), "{run}");
+    assert_eq!(run.stdout.lines().filter(|line| *line == "Message groups").count(), 1, "{run}");
+    assert!(!run.stdout.contains("Other items"), "{run}");
+    assert_eq!(run.stdout.matches("Bayko! I saw your crud before it expired.").count(), 1, "{run}");
+}
+
+#[test]
+fn json_is_one_array() {
+    let world = World::seeded();
+    let items = world.run("ddb-scan", &["--output", "json"]).succeeds().json();
+    assert_eq!(items.as_array().map(Vec::len), Some(106));
+    let first = items
+        .as_array()
+        .expect("array")
+        .iter()
+        .find(|item| item["sk"] == "2026-01-01T00:00:00.000000+00:00");
+    let first = first.expect("the first message");
+    assert_eq!(first["pk"], format!("MSG#{}", cli_tests::GROUP));
+    assert_eq!(first["user_uuid"], cli_tests::JESS);
+}
+
+#[test]
+fn limit_cuts_and_says_so() {
+    let world = World::seeded();
+    let run = world.run("ddb-scan", &["--limit", "7", "--output", "jsonl"]).succeeds();
+    assert_eq!(run.stdout.lines().count(), 7);
+    run.says("7 items; ").says("more exist: the scan was cut by --limit");
+    let run = world.run("ddb-scan", &["--limit", "106", "--output", "jsonl"]).succeeds();
+    assert_eq!(run.stdout.lines().count(), 106);
+    run.does_not_say("more exist");
+    world.run("ddb-scan", &["--limit", "0"]).ends_with(2);
+}
+
+#[test]
+fn every_page_is_read() {
+    let world = World::seeded();
+    let proxy = Proxy::start(&world.endpoint(), |_, request| {
+        let mut body = request.body.clone();
+        body["Limit"] = json!(10);
+        Answer::Instead { body, add: json!({}) }
+    });
+    let run =
+        world.run("ddb-scan", &["--output", "jsonl", "--endpoint-url", &proxy.url()]).succeeds();
+    assert_eq!(run.stdout.lines().count(), 106);
+    assert!(proxy.requests().len() >= 11);
+}
+
+#[test]
+fn an_empty_table() {
+    let world = World::dynamodb();
+    world.run("ddb-schema-load", &[]).succeeds();
+    world.run("ddb-scan", &[]).succeeds().prints_only("").says("0 items; ");
+    world.run("ddb-scan", &["--output", "json"]).succeeds().prints_only("[]\n");
+    world.run("ddb-scan", &["--output", "jsonl"]).succeeds().prints_only("");
+}
+
+#[test]
+fn a_missing_table_says_how_to_get_it() {
+    let world = World::dynamodb();
+    world
+        .run("ddb-scan", &["--table", "orders"])
+        .ends_with(1)
+        .prints_only("")
+        .says("error: there is no table `orders`")
+        .says("hint: create it with `ddb-schema-load --table orders`");
+}
+
+#[test]
+fn rows_of_other_kinds_are_shown_too() {
+    let world = World::dynamodb();
+    world.run("ddb-schema-load", &[]).succeeds();
+    let text = |text: &str| AttributeValue::S(text.into());
+    world.put(
+        "cruddur-messages",
+        Item::from([
+            ("pk".to_owned(), text("CFG#1")),
+            ("sk".to_owned(), text("a\u{1b}[31mred\nline")),
+            ("n".to_owned(), AttributeValue::N("12345678901234567890".into())),
+            ("b".to_owned(), AttributeValue::B(Blob::new(*b"x"))),
+            ("ss".to_owned(), AttributeValue::Ss(vec!["p".into()])),
+        ]),
+    );
+    world
+        .run("ddb-scan", &[])
+        .succeeds()
+        .prints("Other items")
+        .prints(r#""n":12345678901234567890"#);
+    world
+        .run("ddb-scan", &["--output", "jsonl"])
+        .succeeds()
+        .prints_only("{\"b\":\"eA==\",\"n\":12345678901234567890,\"pk\":\"CFG#1\",\"sk\":\"a\\u001b[31mred\\nline\",\"ss\":[\"p\"]}\n");
+}
+
+/// What people send reaches the terminal as text, not as commands to it.
+#[test]
+fn control_characters_are_not_printed() {
+    let world = World::seeded();
+    let mut item = Item::new();
+    for (name, value) in [
+        ("pk", format!("MSG#{}", cli_tests::GROUP)),
+        ("sk", "2026-02-01T00:00:00.000000+00:00".into()),
+        ("message_uuid", "00000000-0000-4000-8000-000000000001".into()),
+        ("message", "\u{1b}]0;owned\u{7}two\nlines".into()),
+        ("user_uuid", cli_tests::JESS.into()),
+        ("user_display_name", "Jess".into()),
+        ("user_handle", "jess-bk".into()),
+    ] {
+        item.insert(name.to_owned(), AttributeValue::S(value));
+    }
+    world.put("cruddur-messages", item);
+    for tool in ["ddb-scan", "ddb-get-conversation"] {
+        let run = world.run(tool, &[]).succeeds().prints("\u{fffd}]0;owned\u{fffd}two⏎lines");
+        assert!(!run.stdout.contains('\u{1b}'), "{run}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let world = World::seeded();
+    for output in ["table", "json", "jsonl"] {
+        let mut command = world.command("bash");
+        let tool = cli_tests::binary("ddb-scan").display().to_string();
+        command.args([
+            "-c",
+            &format!("{tool} --output {output} | head -1 >/dev/null; echo ${{PIPESTATUS[0]}}"),
+        ]);
+        Run::of(command).succeeds().prints_only("0\n").does_not_say("error");
+    }
+}

@@ -1,0 +1,311 @@
+//! The guards of DESIGN's targets: a word typed wrong, a leftover variable or a
+//! tunnel changes nothing.
+
+use cli_tests::proxy::{Answer, Proxy};
+use cli_tests::{Run, TOOLS, World};
+
+const DYNAMODB_TOOLS: [&str; 7] = [
+    "ddb-drop x",
+    "ddb-get-conversation",
+    "ddb-list-conversations",
+    "ddb-list-tables",
+    "ddb-scan",
+    "ddb-schema-load",
+    "ddb-seed",
+];
+
+fn words(call: &str) -> (&str, Vec<&str>) {
+    let mut words = call.split(' ');
+    (words.next().expect("a tool"), words.collect())
+}
+
+#[test]
+fn a_target_is_local_or_prod_and_nothing_like_it() {
+    let world = World::empty();
+    for tool in TOOLS {
+        for word in ["nonprod", "PROD", "production", "prd"] {
+            let table = if tool == "ddb-drop" { vec!["x", word] } else { vec![word] };
+            world
+                .run(tool, &table)
+                .ends_with(2)
+                .prints_only("")
+                .says("[possible values: local, prod]");
+        }
+    }
+}
+
+#[test]
+fn local_refuses_other_endpoints_wherever_they_are_named() {
+    let world = World::empty();
+    for call in DYNAMODB_TOOLS {
+        let (tool, arguments) = words(call);
+        let endpoint = "https://dynamodb.ca-central-1.amazonaws.com";
+        let refused = |run: Run, origin: &str| {
+            run.ends_with(1).prints_only("").says(&format!(
+                "error: `local` talks to this machine only, and {origin} names the DynamoDB host `dynamodb.ca-central-1.amazonaws.com`"
+            ));
+        };
+        let mut with_flag = arguments.clone();
+        with_flag.extend(["--endpoint-url", endpoint]);
+        refused(world.run(tool, &with_flag), "--endpoint-url");
+        for variable in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"] {
+            let mut command = world.tool(tool, &arguments);
+            command.env(variable, endpoint);
+            refused(Run::of(command), variable);
+        }
+    }
+}
+
+#[test]
+fn local_refuses_a_local_name_with_a_public_address() {
+    let world = World::empty();
+    let mut command = world.tool("ddb-list-tables", &["--endpoint-url", "http://192.0.43.10:8000"]);
+    command.env("OPS_LOCAL_HOSTS", "192.0.43.10");
+    Run::of(command).ends_with(1).says("resolves to the public address 192.0.43.10");
+    let mut command = world.tool("db-setup", &[]);
+    command.env("OPS_LOCAL_HOSTS", "192.0.43.10");
+    command.env("CONNECTION_URL", "postgresql://u@192.0.43.10/d");
+    Run::of(command).ends_with(1).says("resolves to the public address 192.0.43.10");
+}
+
+#[test]
+fn local_refuses_endpoints_with_credentials_and_does_not_repeat_them() {
+    let world = World::empty();
+    world
+        .run("ddb-list-tables", &["--endpoint-url", "http://user:s3cret@localhost:8000"])
+        .ends_with(1)
+        .says("it holds a user or a password")
+        .does_not_say("s3cret");
+    world
+        .run("ddb-list-tables", &["--endpoint-url", "localhost:8000"])
+        .ends_with(1)
+        .says("not usable");
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let world = World::dynamodb();
+    let mut command = world.tool("ddb-list-tables", &["--endpoint-url", &world.endpoint()]);
+    command
+        .env("AWS_ENDPOINT_URL", "")
+        .env("AWS_REGION", "")
+        .env("OPS_LOCAL_HOSTS", "")
+        .env("DDB_MESSAGE_TABLE", "");
+    Run::of(command).succeeds().says("region us-east-1");
+}
+
+#[test]
+fn local_takes_region_but_no_profile() {
+    let world = World::dynamodb();
+    world.run("ddb-list-tables", &["--region", "eu-west-1"]).succeeds().says("region eu-west-1");
+    world
+        .run("ddb-list-tables", &["--profile", "x"])
+        .ends_with(2)
+        .says("--profile has no meaning in `local`");
+}
+
+#[test]
+fn local_reads_no_profile_and_no_proxy() {
+    let world = World::dynamodb();
+    let mut command = world.tool("ddb-list-tables", &["--output", "json"]);
+    command
+        .env("AWS_PROFILE", "nobody")
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("ALL_PROXY", "http://127.0.0.1:1");
+    command.env("AWS_RETRY_MODE", "nonsense");
+    Run::of(command).succeeds().prints_only("[]\n");
+}
+
+#[test]
+fn prod_refuses_endpoints_left_in_the_environment() {
+    let world = World::dynamodb();
+    for call in DYNAMODB_TOOLS {
+        let (tool, mut arguments) = words(call);
+        arguments.push("prod");
+        if matches!(tool, "ddb-drop") {
+            arguments.extend(["--confirm", "x"]);
+        }
+        if matches!(tool, "ddb-seed") {
+            arguments.push("--yes");
+        }
+        for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
+            let mut command = world.command(cli_tests::binary(tool));
+            command.args(&arguments).env_remove("AWS_ENDPOINT_URL_DYNAMODB");
+            command.env(variable, "http://dynamodb-local:8000").env("AWS_REGION", "ca-central-1");
+            command.env("PROD_CONNECTION_URL", "postgresql://u@127.0.0.1:1/d");
+            Run::of(command).ends_with(1).prints_only("").says(&format!(
+                "error: `prod` means AWS, and {variable} in the environment points DynamoDB at `http://dynamodb-local:8000`"
+            ));
+        }
+    }
+}
+
+#[test]
+fn prod_honours_and_announces_the_endpoint_flag() {
+    let world = World::dynamodb();
+    world
+        .run_prod("ddb-list-tables", &["prod", "--output", "json"])
+        .succeeds()
+        .prints_only("[]\n")
+        .says(&format!("target: prod  endpoint {}  region ca-central-1", world.endpoint()));
+}
+
+#[test]
+fn prod_without_a_region_says_so() {
+    let world = World::dynamodb();
+    let mut command = world.prod_tool("ddb-list-tables", &["prod"]);
+    command.env_remove("AWS_REGION");
+    Run::of(command)
+        .ends_with(1)
+        .says("error: no AWS region is set")
+        .says("hint: name it with --region");
+}
+
+#[test]
+fn prod_without_credentials_says_so() {
+    let world = World::dynamodb();
+    let mut command = world.prod_tool("ddb-list-tables", &["prod"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    Run::of(command)
+        .ends_with(1)
+        .says("error: cannot list the tables")
+        .says("hint: sign in (`aws sso login`)");
+}
+
+#[test]
+fn prod_refuses_a_profile_with_a_local_endpoint() {
+    let world = World::dynamodb();
+    let file = world.file(
+        "config",
+        format!("[profile dev]\nregion = eu-west-1\nendpoint_url = {}\n", world.endpoint()),
+    );
+    let mut command = world.command(cli_tests::binary("ddb-list-tables"));
+    command
+        .args(["prod", "--profile", "dev"])
+        .env_remove("AWS_ENDPOINT_URL_DYNAMODB")
+        .env("AWS_CONFIG_FILE", file);
+    Run::of(command).ends_with(1).says("the profile's endpoint_url is");
+}
+
+#[test]
+fn a_service_endpoint_in_a_profile_is_refused_too() {
+    let world = World::dynamodb();
+    let config = format!(
+        "[profile dev]\nregion = eu-west-1\nservices = here\naws_access_key_id = a\naws_secret_access_key = b\n[services here]\ndynamodb =\n  endpoint_url = {}\n",
+        world.endpoint()
+    );
+    let file = world.file("config", config);
+    let mut command = world.command(cli_tests::binary("ddb-list-tables"));
+    command
+        .args(["prod", "--profile", "dev"])
+        .env_remove("AWS_ENDPOINT_URL_DYNAMODB")
+        .env("AWS_CONFIG_FILE", file);
+    Run::of(command).ends_with(1).says("the profile's endpoint_url is");
+}
+
+#[test]
+fn a_retry_mode_that_the_sdk_does_not_know_is_an_error() {
+    let world = World::dynamodb();
+    let mut command = world.prod_tool("ddb-list-tables", &["prod"]);
+    command.env("AWS_RETRY_MODE", "legacy");
+    Run::of(command).ends_with(1).says("AWS_RETRY_MODE is `legacy`");
+}
+
+#[test]
+fn local_refuses_other_postgres_hosts_as_the_driver_sees_them() {
+    let world = World::dynamodb();
+    for url in [
+        "postgresql://u:s3cret@prod.example.com/d",
+        "postgresql://u:s3cret@localhost/d?host=prod.example.com",
+        "postgresql://u:s3cret@localhost/d?hostaddr=10.0.0.7",
+        "postgresql://u:s3cret@localhost,prod.example.com/d",
+    ] {
+        for tool in ["db-setup", "ddb-seed", "ddb-list-conversations"] {
+            let mut command = world.tool(tool, &[]);
+            command.env("CONNECTION_URL", url);
+            Run::of(command)
+                .ends_with(1)
+                .prints_only("")
+                .says("error: `local` talks to this machine only, and CONNECTION_URL names the Postgres host")
+                .does_not_say("s3cret");
+        }
+    }
+}
+
+#[test]
+fn prod_needs_its_own_url_and_tls() {
+    let world = World::empty();
+    let seed = |url: Option<&str>| {
+        let mut command = world.tool("db-setup", &["prod", "--steps", "seed", "--yes"]);
+        command.env("CONNECTION_URL", "postgresql://u@localhost/d");
+        if let Some(url) = url {
+            command.env("PROD_CONNECTION_URL", url);
+        }
+        Run::of(command).ends_with(1).prints_only("")
+    };
+    seed(None).says("error: PROD_CONNECTION_URL is not set");
+    seed(Some("postgresql://u:s3cret@h/d?sslmode=disable"))
+        .says("its sslmode asks for less")
+        .does_not_say("s3cret");
+}
+
+#[test]
+fn prod_connects_to_postgres_by_verified_tls_only() {
+    let world = World::seeded();
+    let run = |url: String| {
+        let mut command = world.prod_tool("ddb-list-conversations", &["prod"]);
+        command.env("PROD_CONNECTION_URL", url);
+        Run::of(command)
+    };
+    run(world.prod_url()).succeeds().prints("bayko");
+    // The system's authorities do not know the server.
+    run(world.local_url())
+        .ends_with(1)
+        .says("error: cannot trust Postgres at")
+        .says("sslrootcert=FILE");
+    // The certificate is for 127.0.0.1.
+    run(world.prod_url().replace("127.0.0.1", "localhost"))
+        .ends_with(1)
+        .says("error: cannot trust Postgres at");
+    let missing = world.prod_url().replace("ca.pem", "none.pem");
+    run(missing).ends_with(1).says("error: cannot read the certificates in");
+}
+
+/// Without consent nothing is even asked of the servers.
+#[test]
+fn prod_without_consent_makes_no_call() {
+    let world = World::both();
+    let proxy = Proxy::start(&world.endpoint(), |_, _| Answer::Forward);
+    for (tool, arguments, hint) in [
+        ("ddb-drop", vec!["x", "prod"], "consent with --confirm x"),
+        ("ddb-drop", vec!["x", "prod", "--yes"], "consent with --confirm x"),
+        ("ddb-seed", vec!["prod"], "consent with --yes"),
+        ("db-setup", vec!["prod", "--steps", "seed"], "consent with --yes"),
+        ("db-setup", vec!["prod", "--steps", "drop", "--yes"], "consent with --confirm"),
+    ] {
+        let mut command = world.tool(tool, &arguments);
+        command.env_remove("AWS_ENDPOINT_URL_DYNAMODB").env("AWS_REGION", "ca-central-1");
+        command.env("PROD_CONNECTION_URL", world.prod_url());
+        if tool.starts_with("ddb") {
+            command.args(["--endpoint-url", &proxy.url()]);
+        }
+        Run::of(command)
+            .ends_with(1)
+            .prints_only("")
+            .says("there is no terminal to ask at")
+            .says(hint);
+    }
+    assert_eq!(proxy.requests().len(), 0);
+}
+
+/// `yes | tool` is no consent.
+#[test]
+fn an_answer_from_a_pipe_is_no_answer() {
+    let world = World::dynamodb();
+    world.run("ddb-schema-load", &[]).succeeds();
+    let command = world.prod_tool("ddb-drop", &["cruddur-messages", "prod"]);
+    Run::with_input(command, "cruddur-messages\ny\n")
+        .ends_with(1)
+        .says("there is no terminal to ask at");
+    world.run("ddb-list-tables", &[]).succeeds().prints_only("cruddur-messages\n");
+}

@@ -1,0 +1,52 @@
+# What scripts/quickstart and scripts/test share. Sourced, not run.
+# shellcheck shell=sh
+
+say() { printf '%s\n' "$*" >&2; }
+
+stop() {
+  say "error: $1"
+  shift
+  for hint in "$@"; do say "  hint: $hint"; done
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+can_apt() { [ "$(id -u)" = 0 ] && have apt-get; }
+
+apt_updated=
+apt_install() {
+  say "installing Debian packages: $*"
+  if [ -z "$apt_updated" ]; then
+    apt-get update -qq >&2 || stop "apt-get update failed" "look at the network and /etc/apt"
+    apt_updated=yes
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2 ||
+    stop "apt-get could not install $*"
+}
+
+need_rust() {
+  have cargo || stop "there is no cargo" "install Rust: https://rustup.rs"
+  if ! have cc; then
+    can_apt || stop "there is no C compiler, which Rust links with" \
+      "on Debian or Ubuntu: apt-get install gcc libc6-dev"
+    apt_install gcc libc6-dev
+  fi
+}
+
+# Postgres is looked for where local-stack looks: PATH, the usual folders, else
+# npm downloads it. As root on Debian it can be installed as a last resort.
+need_postgres() {
+  if have initdb && have postgres; then return; fi
+  for folder in /usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
+    [ ! -x "$folder/initdb" ] || return 0
+  done
+  if have npm; then return; fi
+  can_apt || stop "there is no Postgres server and no npm to download one" \
+    "on Debian or Ubuntu: apt-get install postgresql; on a Mac: brew install postgresql"
+  # Debian's package would start a cluster of its own on port 5432.
+  mkdir -p /etc/postgresql-common/createcluster.d
+  echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/cruddur-ops.conf
+  apt_install postgresql
+  rm -f /etc/postgresql-common/createcluster.d/cruddur-ops.conf
+}
