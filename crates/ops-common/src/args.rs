@@ -1,5 +1,6 @@
 //! The arguments that tools share: flattened into them, never declared again.
 
+use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::env;
@@ -78,15 +79,15 @@ impl OutputArgs {
 #[command(next_help_heading = "DynamoDB")]
 pub struct DynamoArgs {
     /// Endpoint [env: AWS_ENDPOINT_URL_DYNAMODB, in `local` also AWS_ENDPOINT_URL; local default: http://localhost:8000]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub endpoint_url: Option<String>,
 
     /// AWS region [env: AWS_REGION, AWS_DEFAULT_REGION; local default: us-east-1]
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
     pub region: Option<String>,
 
     /// AWS profile, with `prod` only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub profile: Option<String>,
 }
 
@@ -95,7 +96,7 @@ pub struct DynamoArgs {
 #[command(next_help_heading = "DynamoDB")]
 pub struct TableArg {
     /// Table [env: DDB_MESSAGE_TABLE; default: cruddur-messages]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub table: Option<String>,
 }
 
@@ -108,6 +109,13 @@ impl TableArg {
             .or_else(|| env::var(env::DDB_MESSAGE_TABLE))
             .unwrap_or_else(|| DEFAULT_TABLE.to_owned())
     }
+}
+
+/// Parses a number of seconds, at most a day: a sum with the clock cannot
+/// overflow.
+#[must_use]
+pub fn seconds() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(..=86_400)
 }
 
 /// Consent that is given on the command line.

@@ -30,8 +30,10 @@ use aws_types::service_config::ServiceConfigKey;
 use crate::args::DynamoArgs;
 use crate::env;
 use crate::error::Error;
-use crate::net::refuse_public_address;
-use crate::target::{Endpoint, EndpointSettings, LocalHosts, Target, dynamodb_endpoint};
+use crate::net::{refuse_public_address, resolves_to_loopback};
+use crate::target::{
+    Endpoint, EndpointSettings, LocalHosts, Target, dynamodb_endpoint, leads_here,
+};
 use crate::ui::Ui;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,8 +126,14 @@ impl Dynamo {
             .http_client(https_client(ProxyConfig::from_env()))
             .timeout_config(timeouts())
             .retry_config(RetryConfig::standard());
-        if let Some(region) = &args.region {
-            loader = loader.region(Region::new(region.clone()));
+        // The SDK takes an empty variable for a region.
+        let region = args
+            .region
+            .clone()
+            .or_else(|| env::var(env::AWS_REGION))
+            .or_else(|| env::var(env::AWS_DEFAULT_REGION));
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
         }
         if let Some(profile) = &args.profile {
             loader = loader.profile_name(profile);
@@ -134,15 +142,20 @@ impl Dynamo {
             loader = loader.endpoint_url(endpoint.as_str());
         }
         let shared = loader.load().await;
-        let endpoint = match endpoint {
-            Some(endpoint) => Some(endpoint),
-            None => profile_endpoint(&shared, hosts)?,
-        };
-        let region = shared.region().map(ToString::to_string).ok_or_else(|| {
+        let from_profile = profile_endpoint(&shared)?;
+        let announced = args.endpoint_url.is_some();
+        let endpoint = endpoint.or(from_profile);
+        if let Some(endpoint) = endpoint.as_ref().filter(|_| !announced) {
+            refuse_this_machine(endpoint, hosts).await?;
+        }
+        let region = shared.region().map(ToString::to_string).filter(|region| !region.is_empty());
+        let region = region.ok_or_else(|| {
             Error::new("no AWS region is set")
                 .hint("name it with --region, AWS_REGION, or `region` in the profile")
         })?;
-        let config = aws_sdk_dynamodb::config::Builder::from(&shared);
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&shared);
+        // An empty variable would be an endpoint to the SDK.
+        config.set_endpoint_url(endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()));
         Ok(Self {
             client: Client::from_conf(with_trace(config, ui).build()),
             target: Target::Prod,
@@ -274,7 +287,7 @@ impl Dynamo {
 
 /// The endpoint that the profile names, for DynamoDB or for every service. The
 /// SDK would follow it without a word.
-fn profile_endpoint(shared: &SdkConfig, hosts: &LocalHosts) -> Result<Option<Endpoint>, Error> {
+fn profile_endpoint(shared: &SdkConfig) -> Result<Option<Endpoint>, Error> {
     let key = ServiceConfigKey::builder()
         .service_id("DynamoDB")
         .env(env::AWS_ENDPOINT_URL)
@@ -282,18 +295,25 @@ fn profile_endpoint(shared: &SdkConfig, hosts: &LocalHosts) -> Result<Option<End
         .build()
         .map_err(|error| Error::new("cannot read the profile").cause(error))?;
     let of_service = shared.service_config().and_then(|config| config.load_config(key));
-    let Some(text) = of_service.or_else(|| shared.endpoint_url().map(str::to_owned)) else {
-        return Ok(None);
-    };
-    let endpoint = Endpoint::parse(&text, "the profile's endpoint_url")?;
-    if hosts.contains(&endpoint.host()) {
-        return Err(Error::new(format!(
-            "`prod` means AWS, and the profile's endpoint_url is `{}`",
-            endpoint.as_str()
-        ))
-        .hint("choose another profile with --profile, or take endpoint_url out of it"));
+    let text = of_service.or_else(|| shared.endpoint_url().map(str::to_owned));
+    text.filter(|text| !text.is_empty())
+        .map(|text| Endpoint::parse(&text, "the profile's endpoint_url"))
+        .transpose()
+}
+
+/// Refuses an endpoint that nobody named on the command line and that is this
+/// machine's.
+async fn refuse_this_machine(endpoint: &Endpoint, hosts: &LocalHosts) -> Result<(), Error> {
+    let host = endpoint.host();
+    if !leads_here(&host, hosts) && !resolves_to_loopback(&host, endpoint.port()).await {
+        return Ok(());
     }
-    Ok(Some(endpoint))
+    Err(Error::new(format!(
+        "`prod` means AWS, and the environment or the profile's endpoint_url is `{}`, which is this machine",
+        endpoint.as_str()
+    ))
+    .hint("choose another profile with --profile, or take endpoint_url out of it")
+    .hint("or name the endpoint that you mean with --endpoint-url"))
 }
 
 fn timeouts() -> TimeoutConfig {

@@ -32,10 +32,12 @@ pub const PROD_CONNECTION_URL: &str = "PROD_CONNECTION_URL";
 /// usual ones.
 pub const OPS_LOCAL_HOSTS: &str = "OPS_LOCAL_HOSTS";
 
-/// The variable's value, or `None` where it is unset, empty, or not text.
+/// The variable's value, or `None` where it is unset or empty. What is not
+/// UTF-8 in it becomes U+FFFD, so that it is wrong and not ignored.
 #[must_use]
 pub fn var(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    (!value.is_empty()).then_some(value)
 }
 
 /// How the person would call a tool: `ddb-seed prod`, or `cargo run -p ddb-seed

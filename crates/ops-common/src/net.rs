@@ -5,6 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use crate::error::Error;
 use crate::target::is_public;
 
+/// Whether `host` resolves to a loopback address.
+pub(crate) async fn resolves_to_loopback(host: &str, port: u16) -> bool {
+    tokio::net::lookup_host((host, port))
+        .await
+        .is_ok_and(|mut addresses| addresses.any(|a| a.ip().to_canonical().is_loopback()))
+}
+
 /// Refuses a local name that resolves to a public address. A name that does not
 /// resolve is left to the connection, whose error says so.
 ///

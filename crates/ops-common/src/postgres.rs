@@ -25,6 +25,7 @@ use crate::target::{LocalHosts, Target, not_local};
 use crate::ui::Ui;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_LOCAL_URL: &str = "postgresql://postgres:password@localhost:5432/cruddur";
 
 /// How the connection is protected.
@@ -125,6 +126,10 @@ impl ConnectionUrl {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong("it names no host"));
         }
+        // Behind an `@` that is not percent-encoded stands the password's end.
+        if host_names(&config).iter().any(|host| host.contains('@')) {
+            return Err(wrong("it has more than one `@`"));
+        }
         let Some(database) = config.get_dbname().map(str::to_owned) else {
             return Err(wrong("it names no database"));
         };
@@ -154,6 +159,23 @@ impl ConnectionUrl {
             config.application_name("cruddur-ops");
         }
         Ok(Self { config, database, tls, target, origin })
+    }
+
+    /// Refuses a URL of several servers: what is looked at on one could be done
+    /// to another.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn refuse_several_servers(&self) -> Result<(), Error> {
+        if self.config.get_hosts().len() > 1 || self.config.get_hostaddrs().len() > 1 {
+            return Err(Error::new(format!(
+                "{} names several servers: `{}`",
+                self.origin,
+                self.server()
+            ))
+            .hint("name the one that is meant"));
+        }
+        Ok(())
     }
 
     /// The database's name.
@@ -263,18 +285,15 @@ impl Db {
         ui.verbose(format_args!("> connect to postgres {url}"));
         let client = match &url.tls {
             Tls::Plain => {
-                let (client, connection) =
-                    url.config.connect(NoTls).await.map_err(|error| connect_error(url, &error))?;
+                let connect = within_deadline(url, url.config.connect(NoTls));
+                let (client, connection) = connect.await?;
                 tokio::spawn(connection);
                 client
             }
             Tls::Verified { root_cert } => {
                 let connector = verified_tls(root_cert.as_deref()).map_err(ConnectError::Other)?;
-                let (client, connection) = url
-                    .config
-                    .connect(connector)
-                    .await
-                    .map_err(|error| connect_error(url, &error))?;
+                let connect = within_deadline(url, url.config.connect(connector));
+                let (client, connection) = connect.await?;
                 tokio::spawn(connection);
                 client
             }
@@ -342,6 +361,25 @@ pub fn sql_error(title: &str, error: &tokio_postgres::Error) -> Error {
     result
 }
 
+/// The driver's own timeout ends with the TCP connection; what accepts one and
+/// then says nothing (a dead tunnel) would be waited for without end.
+async fn within_deadline<T>(
+    url: &ConnectionUrl,
+    connect: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, ConnectError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, connect).await {
+        Ok(connected) => connected.map_err(|error| connect_error(url, &error)),
+        Err(_) => Err(ConnectError::Other(
+            Error::new(format!("cannot reach Postgres at `{}`", url.server()))
+                .cause("something listens there and does not answer")
+                .hint(format!(
+                    "look at {} and at what listens there: perhaps a dead tunnel",
+                    url.origin
+                )),
+        )),
+    }
+}
+
 fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectError {
     let server = url.server();
     let variable = url.origin;
@@ -404,6 +442,16 @@ fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectE
     match io_kind {
         Some(io::ErrorKind::ConnectionRefused) => {
             ConnectError::NotUp(unreachable.cause("connection refused").hint(hint))
+        }
+        // Docker's proxy accepts and closes while the container starts.
+        Some(
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof,
+        ) => ConnectError::NotUp(unreachable.cause("the connection was closed").hint(hint)),
+        _ if error.is_closed() => {
+            ConnectError::NotUp(unreachable.cause("the connection was closed").hint(hint))
         }
         Some(io::ErrorKind::NotFound) => {
             ConnectError::NotUp(unreachable.cause("the socket does not exist").hint(hint))
@@ -476,6 +524,7 @@ mod tests {
             "postgresql://me:s3cret@localhost/app?sslmode=s3cret",
             "postgresql://me:s3cret@localhost/app?nonsense=1",
             "postgresql://me:s3cret@localhost",
+            "postgresql://me:hunter@s3cret@localhost/app",
         ] {
             let error = parse(Target::Local, wrong).expect_err(wrong);
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");

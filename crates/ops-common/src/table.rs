@@ -278,6 +278,16 @@ impl TableDefinition {
             {
                 say(format!("{path}.ProvisionedThroughput"), throughput.in_words());
             }
+            if let Some(limits) = &index.on_demand_throughput {
+                let words =
+                    limits_in_words(limits.max_read_request_units, limits.max_write_request_units);
+                say(format!("{path}.OnDemandThroughput"), words);
+            }
+            if let Some(limits) = &index.warm_throughput {
+                let words =
+                    limits_in_words(limits.read_units_per_second, limits.write_units_per_second);
+                say(format!("{path}.WarmThroughput"), words);
+            }
         }
         for index in self.vector_indexes.iter().flatten() {
             let path = format!("VectorIndexes.{}", index.index_name);
@@ -357,6 +367,25 @@ impl TableDefinition {
             say(format!("{path}.Projection"), live_projection(index.projection()));
             if let (Some(throughput), true) = (index.provisioned_throughput(), provisioned) {
                 say(format!("{path}.ProvisionedThroughput"), live_throughput(throughput));
+            }
+            let ours = self.global_secondary_indexes.iter().flatten();
+            let defined =
+                ours.into_iter().find(|ours| Some(ours.index_name.as_str()) == index.index_name());
+            if defined.is_some_and(|defined| defined.on_demand_throughput.is_some()) {
+                let limits = index.on_demand_throughput();
+                let words = limits_in_words(
+                    limits.and_then(|l| l.max_read_request_units()),
+                    limits.and_then(|l| l.max_write_request_units()),
+                );
+                say(format!("{path}.OnDemandThroughput"), words);
+            }
+            if defined.is_some_and(|defined| defined.warm_throughput.is_some()) {
+                let limits = index.warm_throughput();
+                let words = limits_in_words(
+                    limits.and_then(|l| l.read_units_per_second()),
+                    limits.and_then(|l| l.write_units_per_second()),
+                );
+                say(format!("{path}.WarmThroughput"), words);
             }
         }
         for index in table.vector_indexes() {

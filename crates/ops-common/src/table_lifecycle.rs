@@ -18,6 +18,9 @@ use crate::ui::{self, Ui};
 
 const FIRST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
+/// DescribeTable is eventually consistent: a table that was just created may be
+/// unknown to it for a moment.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The live table, or `None` where there is none of that name.
 ///
@@ -71,15 +74,24 @@ pub async fn wait_until_active(
     ui: &Ui,
 ) -> Result<TableDescription, Error> {
     let deadline = Instant::now() + timeout;
+    let visible_by = Instant::now() + VISIBLE_WITHIN;
     let mut poll = FIRST_POLL;
     let mut waiting = None;
     loop {
-        let Some(live) = describe(db, table).await? else {
-            return Err(Error::new(format!(
-                "the table `{table}` went away while it was waited for"
-            )));
+        let state = match describe(db, table).await? {
+            Some(live) => match unfinished(&live) {
+                Some(state) => state,
+                None => return Ok(live),
+            },
+            None if Instant::now() < visible_by => {
+                format!("the table `{table}` is not visible yet")
+            }
+            None => {
+                return Err(Error::new(format!(
+                    "the table `{table}` went away while it was waited for"
+                )));
+            }
         };
-        let Some(state) = unfinished(&live) else { return Ok(live) };
         if Instant::now() + poll > deadline {
             return Err(Error::new(format!(
                 "{state}, and --wait-timeout of {} s is over",

@@ -66,6 +66,19 @@ impl LocalHosts {
     }
 }
 
+/// Whether `host` leads to this machine in any way that its name can tell: what
+/// counts as local and what `local` would not take, `0.0.0.0` and `x.localhost`.
+#[must_use]
+pub fn leads_here(host: &str, local: &LocalHosts) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let unspecified = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.to_canonical().is_unspecified());
+    unspecified || local.contains(&host) || host.ends_with(".localhost")
+}
+
 /// Whether `address` is one that the internet can reach: a name that counts as
 /// local must not resolve to one. Private, link-local and shared ranges
 /// (RFC 1918, 3927, 4193, 4291, 6598) are where containers live.
@@ -182,7 +195,7 @@ pub fn dynamodb_endpoint(
             }
             if let Some((text, origin)) = service {
                 let endpoint = Endpoint::parse(text, origin)?;
-                if local.contains(&endpoint.host()) {
+                if leads_here(&endpoint.host(), local) {
                     return Err(refused_in_prod(origin, endpoint.as_str()));
                 }
                 return Ok(Some(endpoint));
@@ -352,6 +365,11 @@ mod tests {
                 .expect_err("local")
                 .contains("AWS_ENDPOINT_URL_DYNAMODB")
         );
+        for here in
+            ["http://0.0.0.0:1", "http://[::]:1", "http://localhost.:1", "http://a.LOCALHOST:1"]
+        {
+            assert!(prod("", here, "").is_err(), "{here}");
+        }
         assert!(prod("", "nonsense", "").is_err());
         assert_eq!(prod("", "https://vpce.example.com", ""), Ok("https://vpce.example.com".into()));
         assert_eq!(

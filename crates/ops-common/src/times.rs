@@ -1,7 +1,9 @@
 //! Times as people type and read them. Pure, but for the local time zone.
 
+use std::ops::RangeInclusive;
+
 use chrono::{
-    DateTime, Days, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
+    DateTime, Datelike, Days, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
 };
 
 use crate::keys::SortTime;
@@ -22,7 +24,25 @@ pub fn parse_end(text: &str) -> Result<SortTime, String> {
     parse(text, &Local).map(|(_, end)| end)
 }
 
+/// The years that a sort key can hold, with four digits: others would not sort
+/// as text.
+const YEARS: RangeInclusive<i32> = 1..=9999;
+
+/// Whether a sort key can hold the time.
+#[must_use]
+pub fn is_sortable(time: DateTime<Utc>) -> bool {
+    YEARS.contains(&time.year())
+}
+
 fn parse<Zone: TimeZone>(text: &str, zone: &Zone) -> Result<(SortTime, SortTime), String> {
+    let (start, end) = parse_any_year(text, zone)?;
+    if is_sortable(start.time()) && is_sortable(end.time()) {
+        return Ok((start, end));
+    }
+    Err(format!("`{text}` is not in the years 1 to 9999"))
+}
+
+fn parse_any_year<Zone: TimeZone>(text: &str, zone: &Zone) -> Result<(SortTime, SortTime), String> {
     if let Ok(time) = text.parse::<SortTime>() {
         return Ok((time, time));
     }
@@ -84,8 +104,17 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error() {
-        for text in ["", "yesterday", "2026-13-01", "2026-02-30", "31.01.2026", "2026-01-31T25:00"]
-        {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-02-30",
+            "31.01.2026",
+            "2026-01-31T25:00",
+            "+262142-12-31T23:59",
+            "10000-01-01",
+            "9999-12-31",
+        ] {
             assert!(range(text).is_err(), "{text}");
         }
     }

@@ -5,6 +5,8 @@ use crate::error::Error;
 use crate::postgres::Db;
 use crate::records::Person;
 use crate::ui;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
 
 /// As many handles as are compared with a mistyped one.
 const HANDLES_COMPARED: i64 = 10_000;
@@ -25,17 +27,28 @@ pub async fn by_handles(db: &Db, handles: &[&str]) -> Result<(Vec<Person>, Vec<S
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for handle in handles {
-        let row = rows.iter().find(|row| row.get::<_, &str>("handle") == *handle);
+        let row =
+            rows.iter().find(|row| row.try_get::<_, &str>("handle").is_ok_and(|h| h == *handle));
         match row {
             Some(row) => found.push(Person {
-                uuid: row.get("uuid"),
-                display_name: row.get("display_name"),
-                handle: row.get("handle"),
+                uuid: column(row, "uuid")?,
+                display_name: column(row, "display_name")?,
+                handle: column(row, "handle")?,
             }),
             None => missing.push((*handle).to_owned()),
         }
     }
     Ok((found, missing))
+}
+
+/// A column as the app's schema has it; a database that somebody else made may
+/// have another type there, or nothing.
+fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Error> {
+    row.try_get(name).map_err(|error| {
+        Error::new(format!("the column `{name}` of `users` is not the app's"))
+            .source_chain(&error)
+            .hint("`uuid` is a uuid, `handle` and `display_name` are text, none of them null")
+    })
 }
 
 /// The error for a handle that nobody has: with the nearest that exist.
@@ -50,7 +63,7 @@ pub async fn unknown_handle(db: &Db, handle: &str) -> Result<Error, Error> {
             &[&HANDLES_COMPARED],
         )
         .await?;
-    let handles: Vec<&str> = rows.iter().map(|row| row.get("handle")).collect();
+    let handles: Vec<&str> = rows.iter().filter_map(|row| row.try_get("handle").ok()).collect();
     let error = Error::new(format!("no user has the handle `{handle}`"));
     Ok(match ui::nearest(handle, handles, 10).as_slice() {
         [] => error
