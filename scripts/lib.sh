@@ -46,7 +46,10 @@ need_postgres() {
     "on Debian or Ubuntu: apt-get install postgresql; on a Mac: brew install postgresql"
   # Debian's package would start a cluster of its own on port 5432.
   mkdir -p /etc/postgresql-common/createcluster.d
-  echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/cruddur-ops.conf
+  setting=/etc/postgresql-common/createcluster.d/cruddur-ops.conf
+  trap 'rm -f "$setting"' EXIT
+  echo 'create_main_cluster = false' >"$setting"
   apt_install postgresql
-  rm -f /etc/postgresql-common/createcluster.d/cruddur-ops.conf
+  rm -f "$setting"
+  trap - EXIT
 }

