@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs};
+use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
 use ops_common::cli;
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::env;
@@ -46,7 +46,13 @@ struct Args {
 
     /// Steps to run: drop, create, schema-load, seed; always in this order
     /// [default in `local`: all; in `prod` there is none]
-    #[arg(long, value_enum, value_delimiter = ',', num_args = 1.., value_name = "STEP,…", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "STEP,…",
+        hide_possible_values = true
+    )]
     steps: Vec<Step>,
 
     /// SQL file of the step schema-load [default: compiled in]
@@ -58,7 +64,7 @@ struct Args {
     seed: Option<PathBuf>,
 
     /// Seconds to wait for the server [default: 30 for the default steps, else 0]
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = seconds())]
     wait: Option<u64>,
 
     #[command(flatten)]
@@ -153,6 +159,12 @@ fn wanted_steps(args: &Args) -> Result<Vec<Step>, Error> {
     }
     steps.sort();
     steps.dedup();
+    if steps.contains(&Step::Drop) && !steps.contains(&Step::Create) && steps.len() > 1 {
+        return Err(Error::usage(
+            "after `drop` there is no database to load, and `create` is not among the steps",
+        )
+        .hint("add `create` to --steps, or leave `drop` out"));
+    }
     Ok(steps)
 }
 
@@ -175,6 +187,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             include_str!("../../../seed-data/sql/seed.sql"),
         )?,
     };
+    url.refuse_several_servers()?;
     let question = Question {
         target: url.target(),
         kind: "database",
@@ -187,7 +200,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ui.acts_on(url.place());
     let default_wait = if args.steps.is_empty() { DEFAULT_WAIT_SECS } else { 0 };
     let server = wait_for_server(&url, args.wait.unwrap_or(default_wait), ui).await?;
-    let inspection = inspect(&url, ui).await?;
+    let inspection = inspect(&url, &server, ui).await?;
     let judgement = judge(&url, &inspection.state, &steps, &steps::hash(&files.schema.text))?;
     let question = Question { risk: judgement.risk, what: &judgement.what, ..question };
     let permit = confirm(&question, &args.consent, ui).await?;
@@ -223,11 +236,13 @@ async fn run_steps(
     let Work { url, mut server, own_session, files } = work;
     let mut permit = Some(permit);
     let mut reports = Vec::new();
+    // A reader that goes away does not stop the work halfway.
+    let mut printed = Ok(());
     for step in steps {
         let begun = Instant::now();
         let did = match step {
             Step::Drop => match permit.take() {
-                Some(permit) => steps::drop(&mut server, own_session, permit).await,
+                Some(permit) => steps::drop(&mut server, own_session, permit, ui).await,
                 None => Err(Error::new("there is no permit to drop the database")),
             },
             Step::Create => steps::create(&server, url, ui).await,
@@ -238,11 +253,12 @@ async fn run_steps(
         if output.json() {
             ui.note(format_args!("{}: {}", step.name(), did.words));
         } else {
-            ui.line(format_args!("{:<12} {seconds:>7.3} s  {}", step.name(), did.words))?;
+            let line = format!("{:<12} {seconds:>7.3} s  {}", step.name(), did.words);
+            printed = printed.and_then(|()| ui.line(line));
         }
         reports.push(StepReport { step: *step, did, seconds });
     }
-    Ok(reports)
+    printed.map(|()| reports)
 }
 
 /// What the steps risk at the least, known before anything is asked.

@@ -118,7 +118,7 @@ impl<'a> Iterator for Tokens<'a> {
         let passed = if first.is_whitespace() {
             Some(rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len()))
         } else if rest.starts_with("--") {
-            Some(rest.find('\n').unwrap_or(rest.len()))
+            Some(rest.find(['\n', '\r']).unwrap_or(rest.len()))
         } else if rest.starts_with("/*") {
             Some(block_comment(rest))
         } else if first == '\'' || first == '"' {
@@ -228,6 +228,7 @@ mod tests {
             ("START TRANSACTION", 1, "`START`"),
             ("SELECT 1;\nPREPARE TRANSACTION 'x'", 2, "`PREPARE TRANSACTION`"),
             ("SELECT $x$ a $x$;\nABORT", 2, "`ABORT`"),
+            ("-- a carriage return ends a comment too\rCOMMIT;", 1, "`COMMIT`"),
             ("CREATE FUNCTION g() RETURNS int BEGIN ATOMIC SELECT 1; END;\nCOMMIT;", 2, "`COMMIT`"),
         ] {
             let refusal = check(sql).expect_err(sql);

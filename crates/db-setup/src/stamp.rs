@@ -68,7 +68,11 @@ pub(crate) struct Inspection {
 ///
 /// # Errors
 /// A stamp that cannot be read: nothing may be done to such a database.
-pub(crate) async fn inspect(url: &ConnectionUrl, ui: &Ui) -> Result<Inspection, Error> {
+pub(crate) async fn inspect(
+    url: &ConnectionUrl,
+    server: &Db,
+    ui: &Ui,
+) -> Result<Inspection, Error> {
     let db = match Db::connect(url, ui).await {
         Ok(db) => db,
         Err(ConnectError::NoDatabase(_)) => {
@@ -76,11 +80,22 @@ pub(crate) async fn inspect(url: &ConnectionUrl, ui: &Ui) -> Result<Inspection, 
         }
         Err(error) => return Err(unreadable(url, &error.into())),
     };
-    let rows = db
-        .query("tell this session", "SELECT pg_backend_pid()", &[])
-        .await
-        .map_err(|error| unreadable(url, &error))?;
-    let session = rows.first().map(|row| row.get(0));
+    let identify = "SELECT pg_backend_pid(), pg_postmaster_start_time()::text";
+    let identity = async |db: &Db| -> Result<(i32, String), Error> {
+        let rows = db.query("identify the server", identify, &[]).await?;
+        let row = rows.first().ok_or_else(|| Error::new("the server does not say who it is"))?;
+        Ok((row.get(0), row.get(1)))
+    };
+    let (session, looked_at) = identity(&db).await.map_err(|error| unreadable(url, &error))?;
+    // The drop runs on the other connection: it has to be the same server.
+    if identity(server).await?.1 != looked_at {
+        return Err(Error::new(format!(
+            "two connections to `{}` reach two servers; nothing is done",
+            url.server()
+        ))
+        .hint("name one server: an address in place of a name that resolves to several"));
+    }
+    let session = Some(session);
     Ok(Inspection { state: read_state(&db, url).await?, session })
 }
 
@@ -126,7 +141,9 @@ fn unreadable(url: &ConnectionUrl, error: &Error) -> Error {
     for hint in error.hints() {
         result = result.hint(hint);
     }
-    result
+    result.hint(
+        "look with psql at `SELECT * FROM cruddur_ops.stamp`; it has one row, `local` or `prod`",
+    )
 }
 
 /// Whether the error says that the server is too old for `DROP DATABASE … WITH (FORCE)`.

@@ -11,7 +11,7 @@ use tokio_postgres::error::ErrorPosition;
 
 use crate::SqlFile;
 use crate::sql_file::line_of;
-use crate::stamp::{self, Stamp};
+use crate::stamp::{self, Stamp, State};
 
 /// What a step did, in words and in numbers.
 #[derive(Debug, Default, Serialize)]
@@ -47,6 +47,7 @@ pub(crate) async fn drop(
     server: &mut Db,
     own_session: Option<i32>,
     permit: Permit,
+    ui: &Ui,
 ) -> Result<Did, Error> {
     let name = permit.resource();
     let rows = server
@@ -68,6 +69,7 @@ pub(crate) async fn drop(
     }
     let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(name));
     let client = server.client_mut();
+    trace(ui, &format!("drop the database `{name}`"), &sql, &[]);
     client.batch_execute(&sql).await.map_err(|error| {
         let result = sql_error(&format!("drop the database `{name}`"), &error);
         if stamp::is_syntax_error(&error) {
@@ -99,10 +101,16 @@ pub(crate) async fn create(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<
     }
     let title = format!("create the database `{name}`");
     server.execute(&title, &format!("CREATE DATABASE {}", identifier(name))).await?;
-    let db = Db::connect(url, ui).await?;
-    db.execute("make the stamp", stamp::CREATE).await?;
+    let mut db = Db::connect(url, ui).await?;
     let environment = url.target().to_string();
-    db.query("stamp the database", stamp::SET, &[&environment, &None::<String>]).await?;
+    let failed = |error: tokio_postgres::Error| sql_error("stamp the database", &error);
+    // A stamp's table without its row could be anybody's.
+    let transaction = db.client_mut().transaction().await.map_err(failed)?;
+    trace(ui, "make the stamp", stamp::CREATE, &[]);
+    transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
+    trace(ui, "stamp the database", stamp::SET, &[&environment, &None::<String>]);
+    transaction.execute(stamp::SET, &[&environment, &None::<String>]).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
     Ok(Did {
         words: format!("created `{name}`, stamped `{environment}`"),
         changed: true,
@@ -156,6 +164,7 @@ pub(crate) async fn schema_load(
     transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
     if let Some(row) = transaction.query_opt(stamp::READ, &[]).await.map_err(failed)? {
         let stamp = Stamp { environment: row.get(0), schema_sha256: row.get(1) };
+        stamp::refuse_other_environment(&State::Stamped(stamp.clone()), url)?;
         refuse_other_schema(&stamp, &schema_hash, url)?;
         if stamp.schema_sha256.is_some() {
             return Ok(Did {
