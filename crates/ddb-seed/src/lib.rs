@@ -13,13 +13,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
-use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
 use ops_common::batch::write_all;
-use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
+use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::conversations::{Period, partition};
 use ops_common::dynamodb::Dynamo;
 use ops_common::env::invocation;
-use ops_common::error::Error;
+use ops_common::error::{Error, Exit};
 use ops_common::keys::{GroupKey, SortTime, UserKey};
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::records::{Item, SEEDED_GROUP};
@@ -30,7 +30,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use conversation::Line;
-use plan::{Existing, Pair, Plan};
+use plan::{Collision, Existing, Pair, Plan};
 
 const CONVERSATION: &[u8] = include_bytes!("../../../seed-data/conversation.txt");
 
@@ -79,7 +79,7 @@ struct Args {
     dry_run: bool,
 
     /// Seconds without progress after which a throttled table is given up
-    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = seconds())]
     give_up_after: u64,
 
     #[command(flatten)]
@@ -172,15 +172,22 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         Target::Prod if plan.replaces() => Risk::Destroys,
         Target::Prod => Risk::Changes,
     };
-    // The writes are batches of rows, which no one permit could name.
-    let _permit = confirm(&Question { risk, what: &what, ..question }, &args.consent, ui).await?;
+    let permit = confirm(&Question { risk, what: &what, ..question }, &args.consent, ui).await?;
+    if risk != Risk::None {
+        // The question may have waited for long.
+        let (now, units) = make_plan(&db, &table, args.group, &lines, &pair, start).await?;
+        report.consumed_capacity += units;
+        if now != plan {
+            return Err(Error::new(
+                "the conversation changed while the question waited; nothing is written",
+            )
+            .hint("run it again: it asks with the counts as they are then"));
+        }
+    }
     let give_up_after = Duration::from_secs(args.give_up_after);
     let working =
         ui.is_terminal().then(|| ui.waiting(format!("writing {}", count(plan.puts.len(), "row"))));
-    // New rows first, old ones after: an interrupted seed loses nothing.
-    report.consumed_capacity += write_all(&db, &table, puts(plan.puts), give_up_after).await?;
-    report.consumed_capacity +=
-        write_all(&db, &table, deletes(plan.deletes), give_up_after).await?;
+    report.consumed_capacity += replace(&db, permit, plan, give_up_after).await?;
     drop(working);
     show(&report, &pair, &args.output, ui)
 }
@@ -240,21 +247,64 @@ async fn make_plan(
         Ok::<Vec<Item>, Error>(found.rows)
     };
     let existing = Existing::sort(group, read(GroupKey(group).to_string()).await?);
-    let mut participants: HashSet<Uuid> = existing.earlier_participants();
-    participants.extend([pair.mine.uuid, pair.other.uuid]);
+    let mut unread: HashSet<Uuid> = existing.earlier_participants();
+    unread.extend([pair.mine.uuid, pair.other.uuid]);
+    let mut participants = HashSet::new();
     let mut group_rows = Vec::new();
-    for participant in participants {
-        group_rows.extend(read(UserKey(participant).to_string()).await?);
+    while !unread.is_empty() {
+        for participant in unread.drain() {
+            participants.insert(participant);
+            group_rows.extend(read(UserKey(participant).to_string()).await?);
+        }
+        // An earlier seed may have been one-sided: its rows name the other one.
+        let named = plan::others_in_rows(group, &group_rows);
+        unread.extend(named.difference(&participants));
     }
     let wanted = plan::messages(group, lines, pair, start);
+    if wanted.last().is_some_and(|last| !times::is_sortable(last.sent_at.time())) {
+        return Err(Error::usage(
+            "the conversation would end after the year 9999; choose an earlier --start",
+        ));
+    }
     let plan = plan::plan(group, pair, &wanted, &existing, &group_rows).map_err(|collision| {
-        Error::new(format!(
-            "{} has the key that a seeded row would get: sk `{}`",
-            collision.what, collision.at
+        match collision {
+        Collision::Key { what, at } => {
+            Error::new(format!("{what} has the key that a seeded row would get: sk `{at}`"))
+                .hint("nothing is written; choose another --start")
+        }
+        Collision::OtherPeople { who } => Error::new(format!(
+            "the conversation {group} is one of people, `{who}` among them, and no seed wrote it"
         ))
-        .hint("nothing is written; choose another --start")
+        .hint("nothing is written; choose another --group"),
+    }
     })?;
     Ok((plan, read_units))
+}
+
+/// Writes what the plan says, with leave to do so in this very table. Returns
+/// the write units that it took.
+async fn replace(
+    db: &Dynamo,
+    permit: Permit,
+    plan: Plan,
+    give_up_after: Duration,
+) -> Result<f64, Error> {
+    if permit.target() != db.target() {
+        return Err(Error::new(format!("the permit is for `{}`", permit.target())));
+    }
+    let table = permit.resource();
+    // New rows first, old ones after: an interrupted seed loses nothing.
+    let put = write_all(db, table, puts(plan.puts), give_up_after).await?;
+    let deleted =
+        write_all(db, table, deletes(plan.deletes), give_up_after).await.map_err(|error| {
+            error
+                .cause(
+                    "the new rows are all written, and some of the earlier seed's are still there",
+                )
+                .hint("run it again: it removes what is left of the earlier one")
+                .exit(Exit::Partial)
+        })?;
+    Ok(put + deleted)
 }
 
 fn puts(items: Vec<Item>) -> Vec<WriteRequest> {

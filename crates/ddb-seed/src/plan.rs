@@ -25,13 +25,17 @@ pub(crate) struct Pair {
     pub(crate) other: Person,
 }
 
+/// The time of line `index`. A start is in the years 1 to 9999 and a file has at
+/// most [`MAX_LINES`], so that the sum exists.
+fn sent_at(start: SortTime, index: usize) -> SortTime {
+    SortTime::new(start.time() + TimeDelta::minutes(i64::try_from(index).unwrap_or_default()))
+}
+
 /// The messages that are to be there: line i is sent i minutes after `start`.
 pub(crate) fn messages(group: Uuid, lines: &[Line], pair: &Pair, start: SortTime) -> Vec<Message> {
     let message = |(index, line): (usize, &Line)| Message {
         group,
-        sent_at: SortTime::new(
-            start.time() + TimeDelta::minutes(i64::try_from(index).unwrap_or_default()),
-        ),
+        sent_at: sent_at(start, index),
         uuid: message_uuid(group, index),
         text: line.text.clone(),
         sender: match line.speaker {
@@ -68,6 +72,16 @@ impl Existing {
     }
 }
 
+/// Who a group's rows say takes part, beyond whose partition they are in.
+pub(crate) fn others_in_rows(group: Uuid, group_rows: &[Item]) -> HashSet<Uuid> {
+    let ours = group_rows.iter().filter(|row| is_of_group(row, group));
+    ours.filter_map(|row| string(row, "user_uuid")?.parse().ok()).collect()
+}
+
+fn is_of_group(row: &Item, group: Uuid) -> bool {
+    string(row, "message_group_uuid").and_then(|text| text.parse().ok()) == Some(group)
+}
+
 /// What is to be done. Puts come first, deletes after, so that an interrupted
 /// seed loses nothing; no key is in both.
 #[derive(Debug, Default, PartialEq)]
@@ -84,11 +98,13 @@ pub(crate) struct Plan {
     pub(crate) kept: usize,
 }
 
-/// A row of somebody else's that has the key of one that is to be written.
+/// Why nothing may be written: it would take something of somebody else's.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Collision {
-    pub(crate) what: &'static str,
-    pub(crate) at: String,
+pub(crate) enum Collision {
+    /// a row that no seed wrote has the key of one that is to be written
+    Key { what: &'static str, at: String },
+    /// the conversation is one of other people, and no seed wrote it
+    OtherPeople { who: String },
 }
 
 /// Works out what has to be done. `group_rows` are all rows of the partitions
@@ -105,10 +121,22 @@ pub(crate) fn plan(
     refuse_collision(&wanted_items, &existing.sent_by_people, "a message that a person sent")?;
     plan.replace(&existing.seeded, wanted_items);
 
-    let of_this_group = |row: &&Item| {
-        string(row, "message_group_uuid").and_then(|text| text.parse().ok()) == Some(group)
+    let (ours, others): (Vec<&Item>, Vec<&Item>) =
+        group_rows.iter().partition(|row| is_of_group(row, group));
+    // Where no seed ever wrote, what is there is a conversation of people: of
+    // these two, or not to be touched.
+    let stranger = |item: &&Item| {
+        let uuid: Option<Uuid> = string(item, "user_uuid").and_then(|text| text.parse().ok());
+        uuid != Some(pair.mine.uuid) && uuid != Some(pair.other.uuid)
     };
-    let (ours, others): (Vec<&Item>, Vec<&Item>) = group_rows.iter().partition(of_this_group);
+    if existing.seeded.is_empty()
+        && let Some(item) =
+            existing.sent_by_people.iter().chain(ours.iter().copied()).find(stranger)
+    {
+        return Err(Collision::OtherPeople {
+            who: string(item, "user_handle").unwrap_or("?").to_owned(),
+        });
+    }
     let newest = newest(wanted, &existing.sent_by_people);
     let row = |owner: &Person, other: &Person| {
         let (last_at, last_text) = newest.clone()?;
@@ -171,7 +199,7 @@ fn refuse_collision<'a>(
 ) -> Result<(), Collision> {
     let wanted: HashSet<(String, String)> = wanted.iter().map(key).collect();
     match others.into_iter().map(key).find(|key| wanted.contains(key)) {
-        Some((_, at)) => Err(Collision { what, at }),
+        Some((_, at)) => Err(Collision::Key { what, at }),
         None => Ok(()),
     }
 }
@@ -332,7 +360,7 @@ mod tests {
     fn a_persons_message_is_never_overwritten() {
         let table = vec![sent_by_person("2026-01-01T00:01:00Z")];
         let collision = plan_on(&seeded(2, "2026-01-01T00:00:00Z"), &table).expect_err("collision");
-        assert_eq!(collision.what, "a message that a person sent");
+        assert!(matches!(collision, Collision::Key { what: "a message that a person sent", .. }));
     }
 
     #[test]
@@ -347,7 +375,7 @@ mod tests {
             );
         }
         let collision = plan_on(&seeded(2, "2026-01-01T00:00:00Z"), &other).expect_err("collision");
-        assert_eq!(collision.what, "another conversation's row");
+        assert!(matches!(collision, Collision::Key { what: "another conversation's row", .. }));
         let moved = plan_on(&seeded(2, "2026-01-02T00:00:00Z"), &other).expect("plan");
         assert_eq!(moved.deletes, []);
     }
@@ -369,5 +397,18 @@ mod tests {
     fn earlier_participants_are_those_of_the_seeded_messages() {
         let existing = Existing::sort(GROUP, items(&seeded(1, "2026-01-01T00:00:00Z")));
         assert_eq!(existing.earlier_participants(), HashSet::from([Uuid::from_u128(1)]));
+    }
+
+    #[test]
+    fn a_conversation_of_other_people_is_not_touched() {
+        let stranger = MessageGroup {
+            owner: Uuid::from_u128(2),
+            group: GROUP,
+            last_at: at("2026-01-05T00:00:00Z"),
+            last_text: "hi".into(),
+            other: person(3, "alice"),
+        };
+        let collision = plan_on(&seeded(2, "2026-01-01T00:00:00Z"), &[stranger.to_item()]);
+        assert_eq!(collision, Err(Collision::OtherPeople { who: "alice".into() }));
     }
 }
