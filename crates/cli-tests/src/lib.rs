@@ -315,11 +315,17 @@ impl World {
     /// A call of a tool in `prod`, against the test's services: the endpoint as
     /// a flag, credentials that open nothing, the database by TLS.
     pub fn prod_tool(&self, tool: &str, arguments: &[&str]) -> Command {
-        let mut command = self.tool(tool, arguments);
-        command.env_remove("AWS_ENDPOINT_URL_DYNAMODB").env_remove("CONNECTION_URL");
+        let mut command = self.prod_command(tool, arguments);
         if self.dynamodb.is_some() && tool != "db-setup" {
             command.args(["--endpoint-url", &self.endpoint()]);
         }
+        command
+    }
+
+    /// Like [`World::prod_tool`], with no endpoint named.
+    pub fn prod_command(&self, tool: &str, arguments: &[&str]) -> Command {
+        let mut command = self.tool(tool, arguments);
+        command.env_remove("AWS_ENDPOINT_URL_DYNAMODB").env_remove("CONNECTION_URL");
         if self.server.is_some() {
             command.env("PROD_CONNECTION_URL", self.prod_url());
         }

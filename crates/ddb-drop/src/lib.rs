@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TargetArg, UiArgs};
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TargetArg, UiArgs, seconds};
 use ops_common::cli;
 use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
@@ -27,14 +27,14 @@ use serde_json::json;
   ddb-drop scratch prod --confirm scratch   where there is nobody to ask"
 )]
 struct Args {
-    /// Table to delete
-    table: String,
+    /// Table to delete (has to be named)
+    table: Option<String>,
 
     #[command(flatten)]
     target: TargetArg,
 
     /// Seconds to wait until the table is gone
-    #[arg(long, value_name = "SECS", default_value_t = 300)]
+    #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = seconds())]
     wait_timeout: u64,
 
     #[command(flatten)]
@@ -54,7 +54,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let table = args.table.as_str();
+    let Some(table) = args.table.as_deref() else {
+        return Err(Error::usage("no TABLE is named")
+            .hint(format!("did you mean `{}`?", invocation("ddb-drop TABLE prod"))));
+    };
     if matches!(table, "prod" | "local") {
         return Err(Error::usage(format!("`{table}` is a target, and the table comes first"))
             .hint(format!("did you mean `{}`?", invocation(&format!("ddb-drop TABLE {table}")))));

@@ -22,6 +22,10 @@ use plain::Plain;
 /// As many rows as are laid out at once.
 const CHUNK: usize = 100;
 
+/// As many items as a request asks for: a page of 1 MB, which DynamoDB would
+/// send, is thousands of items and several times as much memory.
+const PAGE: u64 = 1000;
+
 /// Show every item of the table
 ///
 /// Items come in the order of the table's partitions, which is none that means
@@ -85,18 +89,17 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let mut start = None;
     let more = loop {
         // One more than asked for tells whether there are more.
-        let page_limit =
-            args.limit.map(|limit| i32::try_from(limit - shown + 1).unwrap_or(i32::MAX));
-        let page = scan
-            .clone()
-            .set_limit(page_limit)
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| match error.as_service_error() {
-            Some(service) if service.is_resource_not_found_exception() => missing(&db, &table),
-            _ => db.error(&format!("scan the table `{table}`"), &error),
-        })?;
+        let wanted = args.limit.map_or(u64::MAX, |limit| (limit - shown).saturating_add(1));
+        let page_limit = i32::try_from(wanted.min(PAGE)).unwrap_or(i32::MAX);
+        let page =
+            scan.clone().limit(page_limit).set_exclusive_start_key(start).send().await.map_err(
+                |error| match error.as_service_error() {
+                    Some(service) if service.is_resource_not_found_exception() => {
+                        missing(&db, &table)
+                    }
+                    _ => db.error(&format!("scan the table `{table}`"), &error),
+                },
+            )?;
         consumed_capacity +=
             page.consumed_capacity().and_then(|c| c.capacity_units()).unwrap_or(0.0);
         let mut items = page.items.unwrap_or_default();

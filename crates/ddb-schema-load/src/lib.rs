@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
+use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
 use ops_common::cli;
 use ops_common::dynamodb::Dynamo;
 use ops_common::env;
-use ops_common::error::Error;
+use ops_common::error::{Error, Exit};
 use ops_common::table::{Difference, TableDefinition};
 use ops_common::table_lifecycle::{create, describe, wait_until_active};
 use ops_common::target::Target;
@@ -45,7 +45,7 @@ struct Args {
     dry_run: bool,
 
     /// Seconds to wait until the table and its indexes are ACTIVE
-    #[arg(long, value_name = "SECS", default_value_t = 300)]
+    #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = seconds())]
     wait_timeout: u64,
 
     #[command(flatten)]
@@ -143,12 +143,18 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             if created { "created" } else { "already there, same definition; nothing is changed" };
         return show(&report, words, &args, ui);
     }
-    if args.output.json() {
-        ui.json(&report)?;
+    let printed = if args.output.json() {
+        ui.json(&report)
     } else {
         let cells = |d: &Difference| vec![d.path.clone(), d.definition.clone(), d.live.clone()];
         let rows: Vec<Vec<String>> = report.differences.iter().map(cells).collect();
-        ui.table(&["what", "definition", "live table"], &rows, Cells::Wrapped)?;
+        ui.table(&["what", "definition", "live table"], &rows, Cells::Wrapped)
+    };
+    // That they differ is worse than that nobody reads how.
+    if let Err(error) = printed
+        && error.exit_kind() != Exit::ClosedPipe
+    {
+        return Err(error);
     }
     let table = &report.table;
     Err(if created {

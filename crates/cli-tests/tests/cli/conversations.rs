@@ -196,3 +196,18 @@ fn missing_tables_and_databases_have_hints() {
         .says("error: cannot look up users by handle")
         .says("hint: the database is not set up as the app's: run `db-setup`");
 }
+
+/// A database that somebody else made.
+#[test]
+fn a_users_table_of_another_shape_is_an_error() {
+    let world = World::ready();
+    world.sql("ALTER TABLE activities DROP COLUMN user_uuid");
+    world.sql("ALTER TABLE users ALTER COLUMN uuid DROP DEFAULT, ALTER COLUMN uuid TYPE text");
+    for tool in ["ddb-list-conversations", "ddb-seed"] {
+        world
+            .run(tool, &[])
+            .ends_with(1)
+            .says("error: the column `uuid` of `users` is not the app's")
+            .says("hint: `uuid` is a uuid");
+    }
+}

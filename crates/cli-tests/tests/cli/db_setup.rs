@@ -431,3 +431,49 @@ fn two_loads_at_once_end_in_one_schema() {
     assert_eq!(runs.iter().filter(|run| created(run)).count(), 1);
     assert_eq!(world.sql("SELECT count(*) FROM users"), ["4"]);
 }
+
+/// What was looked at on one server must not be done to another.
+#[test]
+fn several_servers_are_refused() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let mut command = world.tool("db-setup", &[]);
+    let several = world.local_url().replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:");
+    command.env("CONNECTION_URL", format!("{several}?load_balance_hosts=random"));
+    Run::of(command)
+        .ends_with(1)
+        .prints_only("")
+        .says("error: CONNECTION_URL names several servers");
+    assert_eq!(tables(&world), ["activities", "users"]);
+}
+
+#[test]
+fn steps_that_could_not_follow_a_drop_are_a_usage_error() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    for steps in ["drop,seed", "drop,schema-load", "drop,schema-load,seed"] {
+        world
+            .run("db-setup", &["--steps", steps])
+            .ends_with(2)
+            .says("error: after `drop` there is no database to load");
+    }
+    assert_eq!(tables(&world), ["activities", "users"]);
+}
+
+#[test]
+fn a_target_after_the_steps_is_a_target() {
+    let world = World::postgres();
+    world.run("db-setup", &["--steps", "create", "local"]).succeeds().prints("created");
+}
+
+/// A reader that goes away does not stop the work halfway.
+#[test]
+fn a_closed_pipe_stops_no_step() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let tool = cli_tests::binary("db-setup").display().to_string();
+    let mut command = world.command("bash");
+    command.args(["-c", &format!("{tool} 2>/dev/null | true; echo ${{PIPESTATUS[0]}}")]);
+    Run::of(command).succeeds().prints_only("0\n");
+    assert_eq!(world.sql("SELECT count(*) FROM users"), ["4"]);
+}

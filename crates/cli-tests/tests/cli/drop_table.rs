@@ -31,7 +31,11 @@ fn a_target_in_place_of_the_table_is_a_usage_error() {
             .says(&format!("error: `{target}` is a target, and the table comes first"))
             .says(&format!("did you mean `ddb-drop TABLE {target}`?"));
     }
-    world.run("ddb-drop", &[]).ends_with(2).says("<TABLE>");
+    world
+        .run("ddb-drop", &[])
+        .ends_with(2)
+        .says("error: no TABLE is named")
+        .says("did you mean `ddb-drop TABLE prod`?");
 }
 
 #[test]
@@ -95,4 +99,19 @@ fn local_honours_a_confirm_that_names_something_else() {
     world.run("ddb-schema-load", &[]).succeeds();
     world.run("ddb-drop", &["cruddur-messages", "--confirm", "other"]).ends_with(1);
     world.run("ddb-list-tables", &[]).succeeds().prints_only("cruddur-messages\n");
+}
+
+#[test]
+fn seconds_beyond_a_day_are_a_usage_error() {
+    let world = World::empty();
+    let huge = u64::MAX.to_string();
+    for (tool, arguments) in [
+        ("ddb-drop", ["scratch", "--wait-timeout"]),
+        ("ddb-schema-load", ["local", "--wait-timeout"]),
+        ("ddb-seed", ["local", "--give-up-after"]),
+        ("db-setup", ["local", "--wait"]),
+    ] {
+        let arguments = [arguments[0], arguments[1], &huge];
+        world.run(tool, &arguments).ends_with(2).says("is not in 0..=86400");
+    }
 }

@@ -231,3 +231,15 @@ fn up_keeps_its_data_and_ends_clean() {
 fn pid_file(world: &World) -> std::path::PathBuf {
     world.folder().join(".local-stack/postgres/postmaster.pid")
 }
+
+/// `kill -INT` of this process alone, as a supervisor does it.
+#[test]
+fn an_interrupt_without_a_terminal_is_passed_on() {
+    let world = World::empty();
+    let (mut child, server) = start_and_wait(&world);
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGINT)
+        .expect("interrupt");
+    assert_eq!(child.wait().expect("wait").code(), Some(130));
+    gone(&world, server);
+    kill_sleeper(&world);
+}

@@ -202,3 +202,19 @@ fn in_prod_nothing_is_asked() {
         .prints_only("`cruddur-messages` (ACTIVE): created\n")
         .says("target: prod");
 }
+
+/// That they differ is worse than that nobody reads how.
+#[test]
+fn a_closed_pipe_does_not_hide_a_difference() {
+    let world = World::dynamodb();
+    world.run("ddb-schema-load", &[]).succeeds();
+    let file = world.file(
+        "t.json",
+        include_str!("../../../../seed-data/tables/cruddur-messages.json")
+            .replace("\"WriteCapacityUnits\": 5", "\"WriteCapacityUnits\": 6"),
+    );
+    let tool = cli_tests::binary("ddb-schema-load").display().to_string();
+    let mut command = world.command("bash");
+    command.args(["-c", &format!("{tool} --schema {file} | true; echo ${{PIPESTATUS[0]}}")]);
+    cli_tests::Run::of(command).succeeds().prints_only("1\n").says("differs from the definition");
+}

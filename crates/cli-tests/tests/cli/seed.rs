@@ -278,3 +278,45 @@ fn a_closed_pipe_does_not_stop_the_write() {
     Run::of(command).succeeds().prints_only("0\n");
     assert_eq!(world.items("cruddur-messages").len(), 106);
 }
+
+/// Both people are found, also where only one of them said anything.
+#[test]
+fn a_one_sided_conversation_leaves_no_row_behind() {
+    let world = World::ready();
+    let file = world.file("mine.txt", "Person 1: anybody?\n");
+    world.run("ddb-seed", &["--conversation", &file, "--start", "2026-01-01"]).succeeds();
+    world.run("ddb-seed", &["--start", "2026-01-02", "--other-handle", "maren"]).succeeds();
+    world.run("ddb-list-conversations", &["--handle", "bayko"]).succeeds().prints_only("");
+    assert_eq!(world.items("cruddur-messages").len(), 106);
+}
+
+#[test]
+fn a_conversation_of_other_people_is_not_touched() {
+    let world = World::ready();
+    let group = "00000000-0000-4000-8000-00000000000c";
+    let mut item = sent_by_jess("2026-01-01T00:00:00.000000+00:00", "among ourselves");
+    item.insert("pk".into(), AttributeValue::S(format!("MSG#{group}")));
+    item.insert(
+        "user_uuid".into(),
+        AttributeValue::S("00000000-0000-4000-8000-0000000000aa".into()),
+    );
+    item.insert("user_handle".into(), AttributeValue::S("alice".into()));
+    world.put("cruddur-messages", item);
+    world.run("ddb-seed", &["--group", group]).ends_with(1).says(&format!(
+        "error: the conversation {group} is one of people, `alice` among them, and no seed wrote it"
+    ));
+    assert_eq!(world.items("cruddur-messages").len(), 1);
+}
+
+#[test]
+fn times_that_no_key_could_hold() {
+    let world = World::ready();
+    for start in ["+262142-12-31T23:59", "10000-01-01T00:00:00Z"] {
+        world.run("ddb-seed", &["--start", start]).ends_with(2);
+    }
+    world
+        .run("ddb-seed", &["--start", "9999-12-31T23:59:00Z"])
+        .ends_with(2)
+        .says("error: the conversation would end after the year 9999");
+    assert!(world.items("cruddur-messages").is_empty());
+}

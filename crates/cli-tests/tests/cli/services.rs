@@ -140,3 +140,30 @@ fn a_server_without_tls_in_prod() {
         .says("cause: the server does not speak TLS")
         .does_not_say("s3cret");
 }
+
+/// A tunnel whose far end is gone.
+#[test]
+fn what_accepts_and_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+    let port = listener.local_addr().expect("address").port();
+    let world = World::empty();
+    let mut command = world.tool("db-setup", &[]);
+    command.env("CONNECTION_URL", format!("postgresql://u@127.0.0.1:{port}/d"));
+    Run::of(command).ends_with(1).says("cause: something listens there and does not answer");
+    drop(listener);
+}
+
+/// Docker's proxy, while the container starts.
+#[test]
+fn what_accepts_and_closes_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+    let port = listener.local_addr().expect("address").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let world = World::empty();
+    let mut command = world.tool("db-setup", &["--wait", "1"]);
+    command.env("CONNECTION_URL", format!("postgresql://u@127.0.0.1:{port}/d"));
+    Run::of(command)
+        .ends_with(1)
+        .says("waiting up to 1 s")
+        .says("cause: the connection was closed");
+}

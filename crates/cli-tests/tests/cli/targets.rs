@@ -309,3 +309,44 @@ fn an_answer_from_a_pipe_is_no_answer() {
         .says("there is no terminal to ask at");
     world.run("ddb-list-tables", &[]).succeeds().prints_only("cruddur-messages\n");
 }
+
+/// Other ways to say this machine.
+#[test]
+fn prod_refuses_every_endpoint_of_the_environment_that_leads_here() {
+    let world = World::dynamodb();
+    let port = world.endpoint().rsplit(':').next().expect("port").to_owned();
+    for host in ["0.0.0.0", "127.0.0.1", "localhost.", "x.localhost", "[::]"] {
+        let mut command = world.prod_command("ddb-list-tables", &["prod"]);
+        command.env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{host}:{port}"));
+        Run::of(command).ends_with(1).prints_only("").says("error: `prod` means AWS");
+    }
+}
+
+#[test]
+fn empty_variables_count_as_unset_in_prod_too() {
+    let world = World::dynamodb();
+    let mut command = world.prod_tool("ddb-list-tables", &["prod", "--output", "json"]);
+    command
+        .env("AWS_ENDPOINT_URL", "")
+        .env("AWS_REGION", "")
+        .env("AWS_DEFAULT_REGION", "eu-west-1");
+    Run::of(command).succeeds().prints_only("[]\n").says("region eu-west-1");
+    // Without the flag it is AWS itself; no credentials, so that nothing is sent.
+    let mut command = world.prod_command("ddb-list-tables", &["prod"]);
+    command.env("AWS_ENDPOINT_URL", "").env("AWS_ENDPOINT_URL_DYNAMODB", "");
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    Run::of(command).ends_with(1).says("target: prod  region ca-central-1").says("hint: sign in");
+    world.run("ddb-list-tables", &["--region", ""]).ends_with(2);
+}
+
+#[test]
+fn a_password_with_an_at_sign_is_not_shown_in_part() {
+    let world = World::empty();
+    let mut command = world.tool("db-setup", &[]);
+    command.env("CONNECTION_URL", "postgresql://me:hunter@s3cret@localhost/app");
+    Run::of(command)
+        .ends_with(1)
+        .says("it has more than one `@`")
+        .says("percent-encoded")
+        .does_not_say("s3cret");
+}
