@@ -194,10 +194,10 @@ impl<'a> Writer<'a> {
                 others.push(vec![json]);
             }
         }
-        self.write_table("Messages", &["group", "sent", "from", "message"], &messages)?;
+        self.write_table("Messages", &["conversation", "sent", "from", "message"], &messages)?;
         self.write_table(
             "Message groups",
-            &["of user", "group", "last", "with", "message"],
+            &["of user", "conversation", "last", "with", "message"],
             &groups,
         )?;
         self.write_table("Other items", &["item"], &others)

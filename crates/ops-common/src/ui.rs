@@ -6,7 +6,9 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
 use colored::{Color, Colorize};
-use comfy_table::{Attribute, Cell, ContentArrangement, LineStyle, Row, Table, TableStyle};
+use comfy_table::{
+    Attribute, Cell, ColumnConstraint, ContentArrangement, LineStyle, Row, Table, TableStyle,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -15,6 +17,9 @@ use crate::error::Error;
 
 /// A rule under the header and nothing else: easy on the eye, and on `grep`.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
+
+/// A table of messages has other columns beside the 36 characters.
+const WIDTH_FOR_WHOLE_UUIDS: u16 = 80;
 
 /// The streams of one run: what is a terminal, what is coloured, how much is said.
 #[derive(Debug, Clone)]
@@ -118,6 +123,13 @@ impl Ui {
                 row.max_height(1);
             }
             table.add_row(row);
+        }
+        // A conversation's uuid is there to be copied, as long as there is room.
+        let wide = self.out_width.is_some_and(|width| width >= WIDTH_FOR_WHOLE_UUIDS);
+        if let Some(column) = header.iter().position(|name| *name == "group").filter(|_| wide)
+            && let Some(column) = table.column_mut(column)
+        {
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
         self.line(trim_lines(&table.to_string()))
     }
