@@ -257,6 +257,20 @@ impl World {
         self.server.as_ref().expect("this world has a Postgres").sql(&self.database, statement)
     }
 
+    /// Somebody who is connected to its database, until dropped.
+    pub fn session(&self) -> Session {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("runtime");
+        let client = runtime.block_on(async {
+            let connected = tokio_postgres::connect(&self.local_url(), NoTls).await;
+            let (client, connection) = connected.expect("connect");
+            tokio::spawn(connection);
+            client
+        });
+        Session { _client: client, _runtime: runtime }
+    }
+
     /// Runs SQL in the server's database `postgres`; the first column.
     pub fn server_sql(&self, statement: &str) -> Vec<String> {
         self.server.as_ref().expect("this world has a Postgres").sql("postgres", statement)
@@ -356,6 +370,12 @@ impl Drop for World {
             );
         }
     }
+}
+
+/// A connection that does nothing.
+pub struct Session {
+    _client: tokio_postgres::Client,
+    _runtime: tokio::runtime::Runtime,
 }
 
 /// The tools' own client has the one HTTP client that this workspace builds.

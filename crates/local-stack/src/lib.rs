@@ -60,6 +60,14 @@ pub fn dynamodb_env(server: &DynamoServer) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The folder of this checkout for data and downloads.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn state_folder() -> Result<std::path::PathBuf, Error> {
+    state::folder(state::ServerUser::find()?)
+}
+
 /// Whether a variable could lead a tool away from the stack: a developer with
 /// `PROD_CONNECTION_URL` exported runs the tests too.
 #[must_use]

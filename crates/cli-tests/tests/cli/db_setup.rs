@@ -51,11 +51,7 @@ fn again_recreates_and_closes_sessions() {
     let world = World::postgres();
     world.run("db-setup", &[]).succeeds();
     world.sql("INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('a', 'b', 'c', 'd')");
-    let mut psql = world.command("psql");
-    psql.arg(world.local_url())
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null());
-    let mut session = psql.spawn().expect("psql");
+    let _session = world.session();
     let sessions =
         format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'", world.database());
     wait_for("the session", || world.server_sql(&sessions) == ["1"]);
@@ -64,8 +60,6 @@ fn again_recreates_and_closes_sessions() {
         .succeeds()
         .prints(&format!("dropped `{}`, 1 session closed", world.database()));
     assert_eq!(world.sql("SELECT count(*) FROM users"), ["4"]);
-    drop(session.stdin.take());
-    let _ = session.wait();
 }
 
 #[test]

@@ -152,8 +152,12 @@ fn a_kill_leaves_no_server_and_no_cluster() {
     kill_sleeper(&world);
 }
 
-/// A checkout of its own in the world's folder.
+/// A checkout of its own in the world's folder, with what this one downloaded.
 fn checkout(world: &World) {
+    let state = world.folder().join(".local-stack");
+    std::fs::create_dir(&state).expect("folder");
+    let downloads = local_stack::state_folder().expect("folder").join("npm");
+    std::os::unix::fs::symlink(downloads, state.join("npm")).expect("link");
     std::fs::write(world.folder().join("Cargo.lock"), "").expect("a checkout");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(world.folder(), mode).expect("permissions");
@@ -163,6 +167,8 @@ fn checkout(world: &World) {
 #[test]
 fn up_keeps_its_data_and_ends_clean() {
     let world = World::empty();
+    // Downloads Postgres, where none is installed.
+    drop(World::postgres());
     checkout(&world);
     if [8000, 5432].iter().any(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()) {
         return cli_tests::cannot_run("`local-stack up`: port 8000 or 5432 is taken");
