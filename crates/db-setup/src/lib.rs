@@ -130,7 +130,9 @@ impl SqlFile {
         };
         let name = file.display().to_string();
         let bytes = fs::read(file)
-            .map_err(|error| Error::new(format!("cannot read `{name}`")).cause(error))?;
+            .map_err(|error| Error::new(format!("cannot read `{name}`"))
+                .cause(error)
+                .hint("--schema and --seed name files of SQL; without them the compiled-in ones are taken"))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             Error::new(format!("`{name}` is not UTF-8 text")).cause(error.utf8_error())
         })?;

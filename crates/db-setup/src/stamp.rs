@@ -3,7 +3,7 @@
 
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
-use ops_common::target::Target;
+use ops_common::stamp::other_environment;
 use ops_common::ui::Ui;
 use tokio_postgres::error::SqlState;
 
@@ -157,18 +157,8 @@ pub(crate) fn is_syntax_error(error: &tokio_postgres::Error) -> bool {
 /// As said.
 pub(crate) fn refuse_other_environment(state: &State, url: &ConnectionUrl) -> Result<(), Error> {
     let State::Stamped(stamp) = state else { return Ok(()) };
-    let target = url.target().to_string();
-    if stamp.environment == target {
+    if stamp.environment == url.target().to_string() {
         return Ok(());
     }
-    let refused = Error::new(format!(
-        "the database `{}` is stamped `{}`, and the target is `{target}`; nothing is done to it",
-        url.database(),
-        stamp.environment,
-    ));
-    Err(match url.target() {
-        Target::Local => refused
-            .hint("what looks like this machine is a tunnel to another: look at CONNECTION_URL and at what listens on its port"),
-        Target::Prod => refused.hint("look at PROD_CONNECTION_URL: it leads to a database that was set up for another environment"),
-    })
+    Err(other_environment(&stamp.environment, url))
 }

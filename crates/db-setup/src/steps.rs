@@ -7,7 +7,7 @@ use ops_common::target::Target;
 use ops_common::ui::{Ui, count};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio_postgres::error::ErrorPosition;
+use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::SqlFile;
 use crate::sql_file::line_of;
@@ -100,7 +100,16 @@ pub(crate) async fn create(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<
         return Ok(Did { words: format!("`{name}` is there already"), ..Did::default() });
     }
     let title = format!("create the database `{name}`");
-    server.execute(&title, &format!("CREATE DATABASE {}", identifier(name))).await?;
+    let sql = format!("CREATE DATABASE {}", identifier(name));
+    trace(ui, &title, &sql, &[]);
+    if let Err(error) = server.client().batch_execute(&sql).await {
+        // Somebody else created it a moment ago.
+        let there = [Some(&SqlState::DUPLICATE_DATABASE), Some(&SqlState::UNIQUE_VIOLATION)];
+        if there.contains(&error.code()) {
+            return Ok(Did { words: format!("`{name}` is there already"), ..Did::default() });
+        }
+        return Err(sql_error(&title, &error));
+    }
     let mut db = Db::connect(url, ui).await?;
     let environment = url.target().to_string();
     let failed = |error: tokio_postgres::Error| sql_error("stamp the database", &error);

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TargetArg, UiArgs, seconds};
+use clap::{Parser, ValueEnum};
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, UiArgs, seconds};
 use ops_common::cli;
 use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
@@ -30,8 +30,9 @@ struct Args {
     /// Table to delete (has to be named)
     table: Option<String>,
 
-    #[command(flatten)]
-    target: TargetArg,
+    /// Where to act: local (services on this machine) or prod (the real account)
+    #[arg(value_name = "TARGET", default_value = "local")]
+    target: String,
 
     /// Seconds to wait until the table is gone
     #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = seconds())]
@@ -59,10 +60,17 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             .hint(format!("did you mean `{}`?", invocation("ddb-drop TABLE prod"))));
     };
     if matches!(table, "prod" | "local") {
+        let named = <Target as ValueEnum>::from_str(&args.target, false).is_err();
+        let meant = format!("ddb-drop {} {table}", if named { &args.target } else { "TABLE" });
         return Err(Error::usage(format!("`{table}` is a target, and the table comes first"))
-            .hint(format!("did you mean `{}`?", invocation(&format!("ddb-drop TABLE {table}")))));
+            .hint(format!("did you mean `{}`?", invocation(&meant))));
     }
-    let target = args.target.target;
+    // Parsed after the table is looked at: `ddb-drop prod TABLE` is the wrong way
+    // round, which is worth more than that TABLE is no target.
+    let target = <Target as ValueEnum>::from_str(&args.target, false).map_err(|_| {
+        Error::usage(format!("invalid value '{}' for '[TARGET]'", args.target))
+            .hint("[possible values: local, prod]")
+    })?;
     let question = Question {
         target,
         kind: "table",

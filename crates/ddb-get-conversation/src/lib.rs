@@ -126,9 +126,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.note(format_args!("older ones exist: --limit {} shows more", u64::from(args.limit) * 2));
     }
     if shown == 0 && args.since.is_none() && args.until.is_none() {
+        let seed = match args.group {
+            SEEDED_GROUP => "ddb-seed".to_owned(),
+            group => format!("ddb-seed --group {group}"),
+        };
         ui.note(format_args!(
             "seed one with `{}`, or find another with `{}`",
-            invocation("ddb-seed"),
+            invocation(&seed),
             invocation("ddb-list-conversations")
         ));
     }

@@ -86,7 +86,9 @@ fn definition(args: &Args) -> Result<TableDefinition, Error> {
         Some(file) => {
             let shown = file.display().to_string();
             let text = fs::read_to_string(file).map_err(|error| {
-                Error::new(format!("cannot read the definition `{shown}`")).cause(error)
+                Error::new(format!("cannot read the definition `{shown}`")).cause(error).hint(
+                    "--schema names a CreateTable request; without it the compiled-in one is taken",
+                )
             })?;
             TableDefinition::parse(&text, &shown)?
         }

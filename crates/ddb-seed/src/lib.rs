@@ -25,7 +25,7 @@ use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::records::{Item, SEEDED_GROUP};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, units};
-use ops_common::{cli, times, users};
+use ops_common::{cli, stamp, times, users};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -69,8 +69,8 @@ struct Args {
     #[arg(long, value_name = "UUID", default_value_t = SEEDED_GROUP)]
     group: Uuid,
 
-    /// Time of the first message; each further one is a minute later
-    /// [default: one day ago]
+    /// Time of the first message, `2026-01-31T09:00` (local) or RFC 3339; each
+    /// further one is a minute later [default: one day ago]
     #[arg(long, value_name = "TIME", value_parser = times::parse_start)]
     start: Option<SortTime>,
 
@@ -198,7 +198,9 @@ fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
         Some(file) => {
             let name = file.display().to_string();
             let bytes = fs::read(file).map_err(|error| {
-                Error::new(format!("cannot read the conversation `{name}`")).cause(error)
+                Error::new(format!("cannot read the conversation `{name}`"))
+                    .cause(error)
+                    .hint("--conversation names a file of messages; without it the compiled-in one is taken")
             })?;
             (name, bytes)
         }
@@ -212,6 +214,7 @@ fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
 
 async fn find_pair(url: &ConnectionUrl, mine: &str, other: &str, ui: &Ui) -> Result<Pair, Error> {
     let db = Db::connect(url, ui).await?;
+    stamp::refuse_other_environment(&db, url).await?;
     let (found, missing) = users::by_handles(&db, &[mine, other]).await?;
     if let Ok([mine, other]) = <[_; 2]>::try_from(found) {
         return Ok(Pair { mine, other });

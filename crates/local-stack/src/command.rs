@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use nix::sys::signal::{Signal, kill};
@@ -13,6 +14,7 @@ use ops_common::error::{Error, Exit};
 use ops_common::ui::Ui;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
 
 use crate::dynamodb::{DynamoServer, bind};
 use crate::postgres::Cluster;
@@ -74,7 +76,7 @@ async fn up(ui: &Ui) -> Result<(), Error> {
     let _lock = state::lock(&folder, ui)?;
     // Both ports before either service: never a half-started stack.
     let listener = bind(DYNAMODB_PORT)?;
-    let postgres = Cluster::kept(&folder, POSTGRES_PORT, ui)?;
+    let mut postgres = Cluster::kept(&folder, POSTGRES_PORT, ui)?;
     let dynamodb = DynamoServer::in_file(listener, &folder.join("dynamodb.sqlite"))?;
     ui.note(format_args!("DynamoDB  http://localhost:{DYNAMODB_PORT}"));
     ui.note(format_args!(
@@ -83,7 +85,17 @@ async fn up(ui: &Ui) -> Result<(), Error> {
     ui.note(format_args!("data in `{}`; Ctrl-C stops it", folder.display()));
     ui.note("in another terminal: `cargo run -p db-setup`, `cargo run -p ddb-schema-load`, `cargo run -p ddb-seed`");
     let mut signals = Signals::new()?;
-    signals.next().await;
+    loop {
+        tokio::select! {
+            _ = signals.next() => break,
+            () = sleep(Duration::from_secs(1)) => {
+                if postgres.has_ended() {
+                    return Err(Error::new("Postgres has ended by itself, so the stack ends")
+                        .hint(format!("look at `{}`", folder.join("postgres/server.log").display())));
+                }
+            }
+        }
+    }
     ui.note("stopping");
     drop((dynamodb, postgres));
     Ok(())

@@ -96,6 +96,7 @@ pub(crate) fn bind(port: u16) -> Result<TcpListener, Error> {
         if error.kind() == std::io::ErrorKind::AddrInUse {
             result
                 .hint(format!("see who has it: `ss -ltnp 'sport = :{port}'` or `lsof -nP -iTCP:{port} -sTCP:LISTEN`"))
+                .hint("until then the tools act on whatever listens there")
                 .hint("`local-stack run -- COMMAND` needs no fixed ports")
         } else {
             result

@@ -166,6 +166,11 @@ impl Cluster {
         }
     }
 
+    /// Whether the server is no longer there.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.guard.try_wait(), Ok(None))
+    }
+
     /// The URL of one of its databases.
     #[must_use]
     pub fn url(&self, database: &str) -> String {

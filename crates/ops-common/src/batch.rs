@@ -64,7 +64,7 @@ pub async fn write_all(
                 "DynamoDB has taken nothing for {} s: the table `{table}` is throttled",
                 give_up_after.as_secs()
             ))
-            .hint("run it again later: what is written stays, the rest follows")
+            .hint("run it again later")
             .hint("or raise the table's write capacity");
             return Err(in_part(error, total - requests.len(), total).exit(Exit::Partial));
         }
@@ -76,7 +76,11 @@ pub async fn write_all(
 
 fn in_part(error: Error, written: usize, total: usize) -> Error {
     let error = error.cause(format!("{written} of {total} rows were surely written"));
-    if written > 0 { error.exit(Exit::Partial) } else { error }
+    if written > 0 {
+        error.hint("run it again: what is written stays, the rest follows").exit(Exit::Partial)
+    } else {
+        error
+    }
 }
 
 fn full_jitter(fruitless: u32) -> Duration {

@@ -97,15 +97,20 @@ fn judge_flags(
     if asking == Asking::Possible {
         return Ok(ByFlags::HasToBeAsked);
     }
-    let no_terminal = Error::new(format!(
+    let mut no_terminal = Error::new(format!(
         "this changes the {kind} `{resource}` in `{target}`, and there is no terminal to ask at"
     ));
+    for line in question.what.lines() {
+        no_terminal = no_terminal.cause(line);
+    }
     Err(match risk {
         Risk::Destroys if args.yes => no_terminal
             .cause("--yes does not suffice to destroy something")
             .hint(format!("consent with --confirm {resource}")),
         Risk::Destroys => no_terminal.hint(format!("consent with --confirm {resource}")),
-        _ => no_terminal.hint("consent with --yes"),
+        _ => no_terminal.hint(format!(
+            "consent with --yes, or with --confirm {resource} where something is replaced"
+        )),
     })
 }
 

@@ -212,6 +212,14 @@ impl Dynamo {
                     _ if connector.is_timeout() => "no answer in time".to_owned(),
                     _ => cause.to_string(),
                 };
+                if cause.contains("lookup address") {
+                    return Error::new(format!(
+                        "cannot reach DynamoDB at {}",
+                        self.endpoint_text()
+                    ))
+                    .cause(cause)
+                    .hint("look at the endpoint's host name");
+                }
                 self.unreachable().cause(cause)
             }
             SdkError::ResponseError(_) => self.not_dynamodb(doing).cause(root(error)),
@@ -267,6 +275,9 @@ impl Dynamo {
         };
         let result = Error::new(format!("cannot {doing}")).cause(cause);
         match code {
+            "ValidationException" => result.hint(
+                "DynamoDB does not take the request as it is; a table's name has 3 to 255 letters, digits, `_`, `-` or `.`",
+            ),
             "AccessDeniedException" => {
                 result.hint("the credentials lack a permission; the cause names the action")
             }

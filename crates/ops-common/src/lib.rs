@@ -15,6 +15,7 @@ pub mod keys;
 mod net;
 pub mod postgres;
 pub mod records;
+pub mod stamp;
 pub mod table;
 pub mod table_lifecycle;
 pub mod target;

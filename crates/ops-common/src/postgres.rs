@@ -301,6 +301,12 @@ impl Db {
         Ok(Self { client, ui: ui.clone() })
     }
 
+    /// The driver's client, for errors that the caller tells apart.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The driver's client, for transactions.
     #[must_use]
     pub fn client_mut(&mut self) -> &mut Client {
@@ -319,15 +325,6 @@ impl Db {
     ) -> Result<Vec<Row>, Error> {
         trace(&self.ui, title, sql, params);
         self.client.query(sql, params).await.map_err(|error| sql_error(title, &error))
-    }
-
-    /// Runs one statement that takes no parameters and returns no rows.
-    ///
-    /// # Errors
-    /// Where Postgres refuses it.
-    pub async fn execute(&self, title: &str, sql: &str) -> Result<(), Error> {
-        trace(&self.ui, title, sql, &[]);
-        self.client.batch_execute(sql).await.map_err(|error| sql_error(title, &error))
     }
 }
 
@@ -450,6 +447,9 @@ fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectE
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::UnexpectedEof,
         ) => ConnectError::NotUp(unreachable.cause("the connection was closed").hint(hint)),
+        _ if root.to_string().contains("lookup address") => ConnectError::Other(
+            unreachable.cause(root).hint(format!("look at the host name in {variable}")),
+        ),
         _ if error.is_closed() => {
             ConnectError::NotUp(unreachable.cause("the connection was closed").hint(hint))
         }

@@ -224,12 +224,15 @@ fn refused_in_prod(variable: &str, value: &str) -> Error {
 /// The error for a host that target `local` may not talk to.
 #[must_use]
 pub fn not_local(service: &str, host: &str, origin: &str) -> Error {
-    Error::new(format!(
+    let error = Error::new(format!(
         "`local` talks to this machine only, and {origin} names the {service} host `{host}`"
     ))
-    .hint("for production say `prod`")
-    .hint(format!(
-        "a development host of another name is allowed by `{}={host}`",
+    .hint("for production say `prod`");
+    if host.ends_with(".amazonaws.com") {
+        return error;
+    }
+    error.hint(format!(
+        "a container or a machine of yours with another name: list the name in {}",
         crate::env::OPS_LOCAL_HOSTS
     ))
 }

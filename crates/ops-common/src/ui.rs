@@ -19,7 +19,7 @@ use crate::error::Error;
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
 
 /// A table of messages has other columns beside the 36 characters.
-const WIDTH_FOR_WHOLE_UUIDS: u16 = 80;
+const WIDTH_FOR_WHOLE_CELLS: u16 = 80;
 
 /// The streams of one run: what is a terminal, what is coloured, how much is said.
 #[derive(Debug, Clone)]
@@ -124,12 +124,16 @@ impl Ui {
             }
             table.add_row(row);
         }
-        // A conversation's uuid is there to be copied, as long as there is room.
-        let wide = self.out_width.is_some_and(|width| width >= WIDTH_FOR_WHOLE_UUIDS);
-        if let Some(column) = header.iter().position(|name| *name == "group").filter(|_| wide)
-            && let Some(column) = table.column_mut(column)
-        {
-            column.set_constraint(ColumnConstraint::ContentWidth);
+        // A conversation's uuid is there to be copied and a time is nothing when
+        // cut: as long as there is room.
+        let wide = self.out_width.is_some_and(|width| width >= WIDTH_FOR_WHOLE_CELLS);
+        for (index, name) in header.iter().enumerate() {
+            if wide
+                && ["group", "sent", "last"].contains(name)
+                && let Some(column) = table.column_mut(index)
+            {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         self.line(trim_lines(&table.to_string()))
     }
@@ -170,7 +174,8 @@ impl Ui {
 
     /// Says something to a person. A stderr that cannot be written stops nothing.
     pub fn note(&self, text: impl Display) {
-        let _ = writeln!(io::stderr(), "{text}");
+        // One write, so that lines of several programs do not mix.
+        let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
     }
 
     /// Says where the tool is about to act.

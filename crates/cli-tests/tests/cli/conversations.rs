@@ -86,7 +86,7 @@ fn an_unknown_conversation_is_empty_and_says_what_to_do() {
         .succeeds()
         .prints_only("")
         .says("0 messages of conversation")
-        .says("`ddb-seed`");
+        .says("`ddb-seed --group 00000000-0000-4000-8000-000000000000`");
     world
         .run("ddb-get-conversation", &["--group", "x"])
         .ends_with(2)

@@ -202,6 +202,7 @@ fn local_takes_the_name_for_a_database_that_it_did_not_make() {
             .ends_with(1)
             .prints_only("")
             .says("there is no terminal to ask at")
+            .says("It has 1 table and no stamp: `db-setup` did not make it.")
             .says(&format!("consent with --confirm {}", world.database()));
     }
     world.run("db-setup", &["--confirm", "other"]).ends_with(1).says("--confirm names `other`");

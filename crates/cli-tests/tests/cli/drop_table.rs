@@ -30,6 +30,10 @@ fn a_target_in_place_of_the_table_is_a_usage_error() {
             .ends_with(2)
             .says(&format!("error: `{target}` is a target, and the table comes first"))
             .says(&format!("did you mean `ddb-drop TABLE {target}`?"));
+        world
+            .run("ddb-drop", &[target, "scratch"])
+            .ends_with(2)
+            .says(&format!("did you mean `ddb-drop scratch {target}`?"));
     }
     world
         .run("ddb-drop", &[])

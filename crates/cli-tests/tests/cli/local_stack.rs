@@ -219,6 +219,15 @@ fn up_keeps_its_data_and_ends_clean() {
     wait_for("the end of the server", || !is_alive(server));
     stop(up());
 
+    // Postgres ends by itself: no half stack stays.
+    let mut child = up();
+    let text = std::fs::read_to_string(pid_file(&world)).expect("pid file");
+    let server = text.lines().next().and_then(|line| line.parse().ok()).expect("pid");
+    kill(Pid::from_raw(server), Signal::SIGINT).expect("stop the server");
+    assert_eq!(child.wait().expect("wait").code(), Some(1));
+    let log = std::fs::read_to_string(world.folder().join("log")).expect("log");
+    assert!(log.contains("error: Postgres has ended by itself"), "{log}");
+
     // A port that is taken: named, and nothing is started.
     for port in [8000_u16, 5432] {
         let _mine = TcpListener::bind(("127.0.0.1", port)).expect("the port");

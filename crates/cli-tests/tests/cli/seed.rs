@@ -244,6 +244,7 @@ fn a_missing_table_or_database_has_its_hint() {
 #[test]
 fn prod_a_first_seed_takes_yes_and_replacing_takes_the_name() {
     let world = World::ready();
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
     let seed = |arguments: &[&str]| {
         let mut all = vec!["prod"];
         all.extend(arguments);
@@ -319,4 +320,19 @@ fn times_that_no_key_could_hold() {
         .ends_with(2)
         .says("error: the conversation would end after the year 9999");
     assert!(world.items("cruddur-messages").is_empty());
+}
+
+/// Its users are production's, wherever the table is.
+#[test]
+fn a_database_of_the_other_environment_is_refused() {
+    let world = World::ready();
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    world
+        .run("ddb-seed", &[])
+        .ends_with(1)
+        .prints_only("")
+        .says("is stamped `prod`, and the target is `local`");
+    assert!(world.items("cruddur-messages").is_empty());
+    world.sql("DROP SCHEMA cruddur_ops CASCADE");
+    world.run("ddb-seed", &[]).succeeds();
 }

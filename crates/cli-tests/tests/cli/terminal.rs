@@ -84,6 +84,7 @@ fn ctrl_c_at_the_question_ends_it() {
 #[test]
 fn a_first_seed_in_prod_asks_y_or_n_and_replacing_the_name() {
     let world = World::ready();
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
     for (answer, expected) in [("", 4), ("n", 4), ("y", 0)] {
         let mut session =
             at_terminal(world.prod_tool("ddb-seed", &["prod", "--start", "2026-01-01"]));
