@@ -16,12 +16,13 @@ use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
+use ops_common::stamp::refuse_other_environment;
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use stamp::{State, inspect, refuse_other_environment};
+use stamp::{State, inspect};
 
 const DEFAULT_WAIT_SECS: u64 = 30;
 
@@ -291,7 +292,9 @@ fn judge(
     if steps == [Step::Create] {
         return Ok(Judgement { risk: Risk::None, what: String::new() });
     }
-    refuse_other_environment(state, url)?;
+    if let State::Stamped(stamp) = state {
+        refuse_other_environment(stamp, url)?;
+    }
     let stays = !touches(Step::Drop);
     if *state == State::Absent && !touches(Step::Create) && stays {
         let named: Vec<&str> = steps.iter().map(|step| step.name()).collect();

@@ -1,9 +1,9 @@
-//! The stamp that a database carries: its environment, and the schema that was
-//! loaded. A tunnel to production looks like localhost; the stamp does not.
+//! What is known of the database before anything is done to it, and the SQL that
+//! stamps it.
 
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
-use ops_common::stamp::other_environment;
+use ops_common::stamp::{self, Stamp, unreadable};
 use ops_common::ui::Ui;
 use tokio_postgres::error::SqlState;
 
@@ -18,15 +18,6 @@ pub(crate) enum State {
     Unstamped {
         tables: i64,
     },
-}
-
-/// One row in a schema of its own, so that a schema file which drops `public`
-/// leaves it alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) environment: String,
-    /// none: created, no schema loaded yet
-    pub(crate) schema_sha256: Option<String>,
 }
 
 /// The statements that make the stamp's table, if it is not there.
@@ -45,9 +36,6 @@ ON CONFLICT (only_row) DO UPDATE
 SET environment = excluded.environment,
     schema_sha256 = coalesce(excluded.schema_sha256, cruddur_ops.stamp.schema_sha256),
     stamped_at = now()";
-
-/// Reads the one row.
-pub(crate) const READ: &str = "SELECT environment, schema_sha256 FROM cruddur_ops.stamp";
 
 /// Everything a person could miss, whoever made it; not what extensions bring.
 pub(crate) const COUNT_TABLES: &str = "SELECT count(*) FROM pg_class c
@@ -100,24 +88,8 @@ pub(crate) async fn inspect(
 }
 
 async fn read_state(db: &Db, url: &ConnectionUrl) -> Result<State, Error> {
-    let has_stamp = db
-        .query("look for the stamp", "SELECT to_regclass('cruddur_ops.stamp') IS NOT NULL", &[])
-        .await
-        .map_err(|error| unreadable(url, &error))?;
-    if has_stamp.first().is_some_and(|row| row.get(0)) {
-        let rows =
-            db.query("read the stamp", READ, &[]).await.map_err(|error| unreadable(url, &error))?;
-        let read = |row: &tokio_postgres::Row| -> Result<Stamp, tokio_postgres::Error> {
-            Ok(Stamp { environment: row.try_get(0)?, schema_sha256: row.try_get(1)? })
-        };
-        return match rows.as_slice() {
-            [row] => read(row)
-                .map(State::Stamped)
-                .map_err(|error| unreadable(url, &Error::new(error.to_string()))),
-            rows => {
-                Err(unreadable(url, &Error::new(format!("it has {} rows, not one", rows.len()))))
-            }
-        };
+    if let Some(stamp) = stamp::read(db, url).await? {
+        return Ok(State::Stamped(stamp));
     }
     let rows = db
         .query("count the tables", COUNT_TABLES, &[])
@@ -129,36 +101,7 @@ async fn read_state(db: &Db, url: &ConnectionUrl) -> Result<State, Error> {
     })
 }
 
-fn unreadable(url: &ConnectionUrl, error: &Error) -> Error {
-    let mut result = Error::new(format!(
-        "cannot tell whose database `{}` is: its stamp cannot be read, so nothing is done to it",
-        url.database()
-    ))
-    .cause(error.message());
-    for cause in error.causes() {
-        result = result.cause(cause);
-    }
-    for hint in error.hints() {
-        result = result.hint(hint);
-    }
-    result.hint(
-        "look with psql at `SELECT * FROM cruddur_ops.stamp`; it has one row, `local` or `prod`",
-    )
-}
-
 /// Whether the error says that the server is too old for `DROP DATABASE … WITH (FORCE)`.
 pub(crate) fn is_syntax_error(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::SYNTAX_ERROR)
-}
-
-/// Refuses a database that belongs to the other environment.
-///
-/// # Errors
-/// As said.
-pub(crate) fn refuse_other_environment(state: &State, url: &ConnectionUrl) -> Result<(), Error> {
-    let State::Stamped(stamp) = state else { return Ok(()) };
-    if stamp.environment == url.target().to_string() {
-        return Ok(());
-    }
-    Err(other_environment(&stamp.environment, url))
 }

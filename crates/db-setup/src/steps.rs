@@ -3,6 +3,7 @@
 use ops_common::confirm::Permit;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
+use ops_common::stamp::{READ, Stamp, refuse_other_environment};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::SqlFile;
 use crate::sql_file::line_of;
-use crate::stamp::{self, Stamp, State};
+use crate::stamp;
 
 /// What a step did, in words and in numbers.
 #[derive(Debug, Default, Serialize)]
@@ -171,9 +172,9 @@ pub(crate) async fn schema_load(
     transaction.batch_execute(lock).await.map_err(failed)?;
     trace(ui, "make the stamp", stamp::CREATE, &[]);
     transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
-    if let Some(row) = transaction.query_opt(stamp::READ, &[]).await.map_err(failed)? {
+    if let Some(row) = transaction.query_opt(READ, &[]).await.map_err(failed)? {
         let stamp = Stamp { environment: row.get(0), schema_sha256: row.get(1) };
-        stamp::refuse_other_environment(&State::Stamped(stamp.clone()), url)?;
+        refuse_other_environment(&stamp, url)?;
         refuse_other_schema(&stamp, &schema_hash, url)?;
         if stamp.schema_sha256.is_some() {
             return Ok(Did {

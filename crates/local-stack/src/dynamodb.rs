@@ -103,3 +103,11 @@ pub(crate) fn bind(port: u16) -> Result<TcpListener, Error> {
         }
     })
 }
+
+/// A port that nobody listens on at this moment.
+pub(crate) fn free_port() -> Result<u16, Error> {
+    let address = bind(0)?.local_addr();
+    address
+        .map(|address| address.port())
+        .map_err(|error| Error::new("cannot find a free port").cause(error))
+}

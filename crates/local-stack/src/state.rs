@@ -3,7 +3,9 @@
 use std::env;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::unistd::{Gid, Uid, User, chown};
 use ops_common::error::Error;
@@ -39,6 +41,13 @@ impl ServerUser {
             Self::Nobody { uid, gid } => chown(path, Some(uid), Some(gid)).map_err(|error| {
                 Error::new(format!("cannot give `{}` to `nobody`", path.display())).cause(error)
             }),
+        }
+    }
+
+    /// Has `command` run as this user.
+    pub(crate) fn run(self, command: &mut Command) {
+        if let Self::Nobody { uid, gid } = self {
+            command.uid(uid.as_raw()).gid(gid.as_raw()).current_dir("/");
         }
     }
 
@@ -111,4 +120,14 @@ pub(crate) fn lock(folder: &Path, ui: &Ui) -> Result<File, Error> {
         }
         Err(TryLockError::Error(error)) => Err(failed(&error)),
     }
+}
+
+/// The lock that one download into this checkout at a time holds.
+pub(crate) fn lock_for_download(state_folder: &Path) -> Result<File, Error> {
+    let path = state_folder.join("download.lock");
+    let locked = || {
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.lock().map(|()| file)
+    };
+    locked().map_err(|error| Error::new(format!("cannot lock `{}`", path.display())).cause(error))
 }

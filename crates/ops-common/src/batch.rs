@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, WriteRequest};
 use tokio::time::{Instant, sleep};
 
-use crate::dynamodb::Dynamo;
+use crate::dynamodb::{Dynamo, is_throttling};
 use crate::error::{Error, Exit};
 use crate::table_lifecycle::missing;
 
@@ -83,7 +83,8 @@ fn in_part(error: Error, written: usize, total: usize) -> Error {
     }
 }
 
-fn full_jitter(fruitless: u32) -> Duration {
+/// How long to wait after so many attempts in vain.
+pub(crate) fn full_jitter(fruitless: u32) -> Duration {
     let longest = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(fruitless.min(16)));
     longest.mul_f64(fastrand::f64())
 }
@@ -108,14 +109,8 @@ async fn send(
         .send()
         .await
         .map_err(|error| {
-            let throttled = error.as_service_error().and_then(|e| e.code()).is_some_and(|code| {
-                matches!(
-                    code,
-                    "ProvisionedThroughputExceededException"
-                        | "ThrottlingException"
-                        | "RequestLimitExceeded"
-                )
-            });
+            let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+            let throttled = code.is_some_and(is_throttling);
             if throttled {
                 return Refused::Throttled;
             }

@@ -28,6 +28,12 @@ impl Permit {
     pub fn resource(&self) -> &str {
         &self.resource
     }
+
+    /// Two permits, where one question named two works on the same thing.
+    #[must_use]
+    pub fn for_two(self) -> (Self, Self) {
+        (Self { target: self.target, resource: self.resource.clone() }, self)
+    }
 }
 
 /// How much consent a change needs.

@@ -1,5 +1,12 @@
 //! The app's access patterns on the messages table: one function for each.
 
+mod writes;
+
+pub use writes::{
+    NotSent, Sent, check_text, conversation_of, create_message, create_message_group,
+};
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use uuid::Uuid;
 
@@ -75,6 +82,20 @@ pub async fn message_groups(
     Ok(found.parse(MessageGroup::from_item))
 }
 
+/// The rows of a conversation in one person's list, as they are at this moment:
+/// one, where nothing is broken.
+///
+/// # Errors
+/// Like [`messages`].
+pub async fn rows_of_group(
+    db: &Dynamo,
+    table: &str,
+    owner: Uuid,
+    group: Uuid,
+) -> Result<Found<Item>, Error> {
+    of_one(db, table, &UserKey(owner).to_string(), "message_group_uuid", group).await
+}
+
 /// The items of one partition, newest first, from every page, at most `limit`.
 ///
 /// # Errors
@@ -86,31 +107,58 @@ pub async fn partition(
     period: Period,
     limit: Option<usize>,
 ) -> Result<Found<Item>, Error> {
-    let mut query = db
-        .client()
-        .query()
-        .table_name(table)
-        .return_consumed_capacity(ReturnConsumedCapacity::Total)
-        .scan_index_forward(false)
-        .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
-    let mut condition = "pk = :pk".to_owned();
+    let mut query = query(db, table, pk);
     let bound = |name: &str, time: Option<SortTime>| {
         let time = time?;
         Some((name.to_owned(), AttributeValue::S(time.to_string())))
     };
     let (since, until) = (bound(":since", period.since), bound(":until", period.until));
     // A key condition takes one comparison of the sort key.
-    condition.push_str(match (&since, &until) {
-        (Some(_), Some(_)) => " AND sk BETWEEN :since AND :until",
-        (Some(_), None) => " AND sk >= :since",
-        (None, Some(_)) => " AND sk <= :until",
-        (None, None) => "",
-    });
+    let condition = match (&since, &until) {
+        (Some(_), Some(_)) => "pk = :pk AND sk BETWEEN :since AND :until",
+        (Some(_), None) => "pk = :pk AND sk >= :since",
+        (None, Some(_)) => "pk = :pk AND sk <= :until",
+        (None, None) => "pk = :pk",
+    };
     for (name, value) in [since, until].into_iter().flatten() {
         query = query.expression_attribute_values(name, value);
     }
-    query = query.key_condition_expression(condition);
+    pages(db, table, query.key_condition_expression(condition), limit).await
+}
 
+/// The items of one partition whose attribute is this uuid, as they are at this
+/// moment, newest first.
+async fn of_one(
+    db: &Dynamo,
+    table: &str,
+    pk: &str,
+    attribute: &str,
+    uuid: Uuid,
+) -> Result<Found<Item>, Error> {
+    let query = query(db, table, pk)
+        .key_condition_expression("pk = :pk")
+        .consistent_read(true)
+        .filter_expression("#attribute = :uuid")
+        .expression_attribute_names("#attribute", attribute)
+        .expression_attribute_values(":uuid", AttributeValue::S(uuid.to_string()));
+    pages(db, table, query, None).await
+}
+
+fn query(db: &Dynamo, table: &str, pk: &str) -> QueryFluentBuilder {
+    db.client()
+        .query()
+        .table_name(table)
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
+        .scan_index_forward(false)
+        .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+}
+
+async fn pages(
+    db: &Dynamo,
+    table: &str,
+    query: QueryFluentBuilder,
+    limit: Option<usize>,
+) -> Result<Found<Item>, Error> {
     let mut found =
         Found { rows: Vec::new(), malformed: Vec::new(), more: false, consumed_capacity: 0.0 };
     let mut start = None;

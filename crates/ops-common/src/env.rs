@@ -19,6 +19,14 @@ pub const AWS_REGION: &str = "AWS_REGION";
 /// The AWS region, where neither `--region` nor `AWS_REGION` is given.
 pub const AWS_DEFAULT_REGION: &str = "AWS_DEFAULT_REGION";
 
+/// The Cognito user pool, where `--user-pool-id` does not name it.
+pub const AWS_COGNITO_USER_POOL_ID: &str = "AWS_COGNITO_USER_POOL_ID";
+
+/// The Cognito endpoint; `AWS_ENDPOINT_URL` is not it, that means DynamoDB in
+/// this app. Refused in `prod` when it is local.
+pub const AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER: &str =
+    "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER";
+
 /// Checked before the SDK sees it: a value it does not know makes it panic.
 pub const AWS_RETRY_MODE: &str = "AWS_RETRY_MODE";
 

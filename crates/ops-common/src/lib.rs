@@ -1,9 +1,10 @@
 //! What every cruddur-ops tool shares, and nothing else.
 //!
-//! Imports run one way: `keys <- records <- conversations`, `target <- dynamodb,
-//! postgres`, `cli` on top of all. Nothing below [`ui`] prints.
+//! Imports run one way: `keys <- records <- conversations`, `target <- aws <-
+//! dynamodb`, `target <- postgres`, `cli` on top of all. Nothing below [`ui`] prints.
 
 pub mod args;
+pub mod aws;
 pub mod batch;
 pub mod cli;
 pub mod confirm;
@@ -12,7 +13,7 @@ pub mod dynamodb;
 pub mod env;
 pub mod error;
 pub mod keys;
-mod net;
+pub mod net;
 pub mod postgres;
 pub mod records;
 pub mod stamp;

@@ -3,10 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::error::Error;
-use crate::target::is_public;
+use crate::target::{Endpoint, LocalHosts, is_public, leads_here};
 
-/// Whether `host` resolves to a loopback address.
-pub(crate) async fn resolves_to_loopback(host: &str, port: u16) -> bool {
+/// Whether an endpoint is this machine's, by its name or by what the name
+/// resolves to.
+pub async fn is_this_machine(endpoint: &Endpoint, hosts: &LocalHosts) -> bool {
+    let host = endpoint.host();
+    leads_here(&host, hosts) || resolves_to_loopback(&host, endpoint.port()).await
+}
+
+async fn resolves_to_loopback(host: &str, port: u16) -> bool {
     tokio::net::lookup_host((host, port))
         .await
         .is_ok_and(|mut addresses| addresses.any(|a| a.ip().to_canonical().is_loopback()))
@@ -17,11 +23,7 @@ pub(crate) async fn resolves_to_loopback(host: &str, port: u16) -> bool {
 ///
 /// # Errors
 /// Where one of the addresses is public.
-pub(crate) async fn refuse_public_address(
-    host: &str,
-    port: u16,
-    origin: &str,
-) -> Result<(), Error> {
+pub async fn refuse_public_address(host: &str, port: u16, origin: &str) -> Result<(), Error> {
     let Ok(addresses) = tokio::net::lookup_host((host, port)).await else {
         return Ok(());
     };

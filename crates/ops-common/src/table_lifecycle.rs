@@ -182,11 +182,7 @@ pub async fn list(db: &Dynamo) -> Result<Vec<String>, Error> {
 /// The error for a table that is not there, with the way to get it.
 #[must_use]
 pub fn missing(db: &Dynamo, table: &str) -> Error {
-    use crate::target::Target;
-    let target = match db.target() {
-        Target::Local => "",
-        Target::Prod => " prod",
-    };
+    let target = db.target().as_argument();
     let named = if table == crate::args::DEFAULT_TABLE {
         String::new()
     } else {

@@ -26,9 +26,21 @@ impl fmt::Display for Target {
     }
 }
 
+impl Target {
+    /// The word that follows a tool's name for this target.
+    #[must_use]
+    pub fn as_argument(self) -> &'static str {
+        match self {
+            Self::Local => "",
+            Self::Prod => " prod",
+        }
+    }
+}
+
 /// The names that mean this machine without any setting: its own, the host as
-/// a container sees it, and the two containers of `docker-compose.yml`.
-const LOCAL_NAMES: [&str; 4] = ["localhost", "host.docker.internal", "db", "dynamodb-local"];
+/// a container sees it, and the containers of `docker-compose.yml`.
+const LOCAL_NAMES: [&str; 5] =
+    ["localhost", "host.docker.internal", "db", "dynamodb-local", "cognito-local"];
 
 /// Which host names and addresses count as this machine.
 #[derive(Debug, Clone, Default)]
@@ -120,7 +132,7 @@ impl Endpoint {
             return Err(wrong(&format!("its scheme is `{}`, not http or https", url.scheme())));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("it holds a user or a password, which DynamoDB has no use for"));
+            return Err(wrong("it holds a user or a password, which no AWS service has a use for"));
         }
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("it holds a path, a query or a fragment"));

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use colored::{Color, Colorize};
 use comfy_table::{
@@ -21,6 +21,9 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 /// A table of messages has other columns beside the 36 characters.
 const WIDTH_FOR_WHOLE_CELLS: u16 = 80;
 
+/// Columns that are nothing when cut: uuids to be copied, times.
+const WHOLE_COLUMNS: [&str; 4] = ["group", "sent", "last", "sub"];
+
 /// The streams of one run: what is a terminal, what is coloured, how much is said.
 #[derive(Debug, Clone)]
 pub struct Ui {
@@ -31,9 +34,10 @@ pub struct Ui {
     verbose: bool,
 }
 
-/// A row's cells are text that may come from anywhere: control characters would
+/// Text that may come from anywhere, for a terminal: control characters would
 /// reach the terminal as commands, so each is shown as U+FFFD, line breaks as `⏎`.
-fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' => '⏎',
@@ -124,12 +128,10 @@ impl Ui {
             }
             table.add_row(row);
         }
-        // A conversation's uuid is there to be copied and a time is nothing when
-        // cut: as long as there is room.
         let wide = self.out_width.is_some_and(|width| width >= WIDTH_FOR_WHOLE_CELLS);
         for (index, name) in header.iter().enumerate() {
             if wide
-                && ["group", "sent", "last"].contains(name)
+                && WHOLE_COLUMNS.contains(name)
                 && let Some(column) = table.column_mut(index)
             {
                 column.set_constraint(ColumnConstraint::ContentWidth);
@@ -228,13 +230,41 @@ impl Ui {
             self.note(what);
             return Waiting(ProgressBar::hidden());
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-            bar.set_style(style);
-        }
+        let bar = spinner(ProgressDrawTarget::stderr());
         bar.set_message(what);
-        bar.enable_steady_tick(Duration::from_millis(120));
+        bar.enable_steady_tick(TICK);
         Waiting(bar)
+    }
+
+    /// How far something is, shown only where a person has to wait for it.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let shown_from = self.err_is_terminal.then(|| Instant::now() + PROGRESS_AFTER);
+        Progress { bar: spinner(ProgressDrawTarget::hidden()), shown_from }
+    }
+}
+
+/// Work that shows how far it is, on a terminal and once it has taken a second.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    shown_from: Option<Instant>,
+}
+
+impl Progress {
+    /// Says how far the work is.
+    pub fn say(&mut self, text: impl Display) {
+        if self.shown_from.take_if(|from| Instant::now() > *from).is_some() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(TICK);
+        }
+        self.bar.set_message(text.to_string());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 
@@ -245,6 +275,17 @@ pub enum Cells {
     Wrapped,
     /// shows what fits on one line
     Cut,
+}
+
+const TICK: Duration = Duration::from_millis(120);
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+fn spinner(target: ProgressDrawTarget) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, target);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// A line on the terminal that says what is waited for.
@@ -269,8 +310,11 @@ fn trim_lines(text: &str) -> String {
 /// `1 item`, `2 items`.
 #[must_use]
 pub fn count(number: usize, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{ending}")
+    match (number, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "person") => format!("{number} people"),
+        _ => format!("{number} {noun}s"),
+    }
 }
 
 /// Consumed capacity units as people read them: `0.5`, `12`.

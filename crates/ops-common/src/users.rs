@@ -4,9 +4,11 @@ use crate::env::invocation;
 use crate::error::Error;
 use crate::postgres::Db;
 use crate::records::Person;
+use crate::target::Target;
 use crate::ui;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
+use uuid::Uuid;
 
 /// As many handles as are compared with a mistyped one.
 const HANDLES_COMPARED: i64 = 10_000;
@@ -41,9 +43,100 @@ pub async fn by_handles(db: &Db, handles: &[&str]) -> Result<(Vec<Person>, Vec<S
     Ok((found, missing))
 }
 
+/// The people with these handles, each of which somebody has to have.
+///
+/// # Errors
+/// Where nobody has one of them: with the nearest that exist.
+pub async fn of_handles<const N: usize>(
+    db: &Db,
+    target: Target,
+    handles: [&str; N],
+) -> Result<[Person; N], Error> {
+    let (found, missing) = by_handles(db, &handles).await?;
+    if let Ok(people) = found.try_into() {
+        return Ok(people);
+    }
+    let mut error = Error::new(format!("in Postgres there is no user {}", ui::quoted(&missing)));
+    for handle in &missing {
+        for hint in unknown_handle(db, handle).await?.hints() {
+            error = error.hint(format!("for `{handle}` {hint}"));
+        }
+    }
+    let seed = invocation(&format!("db-setup{} --steps seed", target.as_argument()));
+    Err(error.hint(format!("`{seed}` writes the users jess-bk and bayko")))
+}
+
+/// A row of `users`, as far as it identifies a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// whose conversations are under `GRP#<uuid>`
+    pub uuid: Uuid,
+    /// unique
+    pub handle: String,
+    /// the `sub` of the Cognito user, or what a seed put in its place
+    pub cognito_user_id: Option<String>,
+}
+
+/// Everybody, by handle.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn identities(db: &Db) -> Result<Vec<Identity>, Error> {
+    let all = "SELECT uuid, handle, cognito_user_id FROM users ORDER BY handle";
+    let rows = db.query("list users", all, &[]).await?;
+    let identity = |row: &Row| {
+        Ok(Identity {
+            uuid: column(row, "uuid")?,
+            handle: column(row, "handle")?,
+            cognito_user_id: column(row, "cognito_user_id")?,
+        })
+    };
+    rows.iter().map(identity).collect()
+}
+
+/// The uuid of the person whose Cognito user has this `sub`, as the app finds
+/// who signs in.
+///
+/// # Errors
+/// Where nobody's has, more than one's has, or Postgres cannot be asked.
+pub async fn user_uuid_by_cognito_sub(db: &Db, target: Target, sub: &str) -> Result<Uuid, Error> {
+    let rows = db
+        .query(
+            "look up users by sub",
+            "SELECT uuid, handle FROM users WHERE cognito_user_id = $1 ORDER BY handle LIMIT 10",
+            &[&sub],
+        )
+        .await?;
+    let target = target.as_argument();
+    match rows.as_slice() {
+        [row] => column(row, "uuid"),
+        [] => Err(Error::new(format!("no user has the Cognito sub `{sub}`"))
+            .hint(format!(
+                "carry the pool's ids over with `{}`",
+                invocation(&format!("update-cognito-user-ids{target}"))
+            ))
+            .hint("the pool's ids are those that `cognito-list-users` shows")),
+        rows => {
+            let handles: Vec<&str> =
+                rows.iter().filter_map(|row| row.try_get("handle").ok()).collect();
+            Err(Error::new(format!(
+                "more than one user has the Cognito sub `{sub}`: {}",
+                ui::quoted(handles)
+            ))
+            .hint(format!(
+                "`{}` says whose it is",
+                invocation(&format!("check-identities{target}"))
+            )))
+        }
+    }
+}
+
 /// A column as the app's schema has it; a database that somebody else made may
 /// have another type there, or nothing.
-fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Error> {
+///
+/// # Errors
+/// As said.
+pub fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Error> {
     row.try_get(name).map_err(|error| {
         Error::new(format!("the column `{name}` of `users` is not the app's"))
             .source_chain(&error)

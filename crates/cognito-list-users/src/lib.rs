@@ -1,0 +1,192 @@
+//! `cognito-list-users`: the users of a Cognito user pool, all of them.
+
+pub mod pool;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use ops_common::args::UiArgs;
+use ops_common::cli;
+use ops_common::error::{Error, Exit};
+use ops_common::times;
+use ops_common::ui::{Cells, Ui, count, quoted};
+use serde::Serialize;
+
+use pool::{PoolArgs, ProfileArg, User, UserPool};
+
+/// List the users of a Cognito user pool, from every page
+///
+/// The pool is the app's real one in development too, so there is no target.
+/// AWS's own credentials and profiles are used; of the endpoint variables only
+/// AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER is looked at. Nothing is changed.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  cognito-list-users --user-pool-id us-east-1_AbCdEfGhI
+  cognito-list-users --filter 'email ^= \"a\"' --long
+  cognito-list-users --output map | jq -r '.\"jess-bk\"'"
+)]
+struct Args {
+    /// Only users that match: one attribute, `=` or `^=` (starts with), a text
+    /// in double quotes
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+
+    /// At most this many users
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+
+    /// Show e-mail address, enabled, created and last modified too
+    #[arg(long)]
+    long: bool,
+
+    /// Form of the result on stdout: table, json (every attribute), jsonl (one
+    /// user a line) or map (handle to sub)
+    #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORMAT", hide_possible_values = true)]
+    output: Output,
+
+    #[command(flatten)]
+    pool: PoolArgs,
+    #[command(flatten)]
+    profile: ProfileArg,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// for people
+    Table,
+    /// one document
+    Json,
+    /// one user a line, as the pages come
+    Jsonl,
+    /// one object, handle to sub
+    Map,
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(|args: &Args| &args.ui, run)
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    user_pool_id: &'a str,
+    users: Vec<User>,
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    let pool = UserPool::connect(&args.pool, args.profile.profile.as_deref(), None, ui).await?;
+    ui.acts_on(pool.place());
+    let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut listing = pool.list(args.filter.as_deref(), ui);
+    let mut users = Vec::new();
+    let (mut listed, mut without_handle, mut more) = (0, 0, false);
+    // One more than asked for tells whether there are more.
+    while !more && let Some(mut page) = listing.next((limit - listed).saturating_add(1)).await? {
+        more = page.len() > limit - listed;
+        page.truncate(limit - listed);
+        listed += page.len();
+        without_handle += page.iter().filter(|user| user.handle.is_none()).count();
+        if args.output == Output::Jsonl {
+            let mut out = ui.stdout();
+            for user in &page {
+                serde_json::to_writer(&mut out, user).map_err(std::io::Error::from)?;
+                out.write_all(b"\n")?;
+            }
+            out.flush()?;
+        } else {
+            users.extend(page);
+        }
+    }
+    drop(listing);
+    let mut ambiguous = Ok(());
+    match args.output {
+        Output::Table if users.is_empty() => {}
+        Output::Table => show_table(&users, args.long, ui)?,
+        Output::Json => ui.json(&Report { user_pool_id: pool.id(), users })?,
+        Output::Jsonl => {}
+        Output::Map => ambiguous = show_map(&users, ui)?,
+    }
+    let without = match without_handle {
+        0 => String::new(),
+        number => format!(", {number} of them without `preferred_username`"),
+    };
+    ui.note(format_args!("{}{without}", count(listed, "user")));
+    if more {
+        ui.note("more exist: the listing was cut by --limit");
+    }
+    ambiguous
+}
+
+fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
+    let time = |text: &Option<String>| {
+        let time = text.as_deref().and_then(|text| text.parse().ok());
+        time.map_or_else(String::new, |time: ops_common::keys::SortTime| times::local(time.time()))
+    };
+    let row = |user: &User| {
+        let handle = user.handle.clone().unwrap_or_else(|| "(none)".to_owned());
+        let mut row = vec![handle, user.sub.clone(), user.status.clone()];
+        if long {
+            row.extend([
+                user.attributes.get("email").cloned().unwrap_or_default(),
+                if user.enabled { "yes" } else { "no" }.to_owned(),
+                time(&user.created_at),
+                time(&user.modified_at),
+            ]);
+        }
+        row
+    };
+    let rows: Vec<Vec<String>> = users.iter().map(row).collect();
+    let header = ["handle", "sub", "status", "email", "enabled", "created", "modified"];
+    ui.table(if long { &header } else { &header[..3] }, &rows, Cells::Cut)
+}
+
+/// Prints the handles that one user has. The inner result is the error for what
+/// had to be left out.
+fn show_map(users: &[User], ui: &Ui) -> Result<Result<(), Error>, Error> {
+    let mut subs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut left_out = 0;
+    for user in users {
+        match &user.handle {
+            Some(handle) => subs.entry(handle).or_default().push(&user.sub),
+            None => {
+                left_out += 1;
+                ui.warn(format_args!(
+                    "the user `{}` (sub {}) has no `preferred_username`",
+                    user.username, user.sub
+                ));
+            }
+        }
+    }
+    for (handle, subs) in subs.iter().filter(|(_, subs)| subs.len() > 1) {
+        left_out += subs.len();
+        ui.warn(format_args!(
+            "the handle `{handle}` is there {} times: subs {}",
+            subs.len(),
+            quoted(subs)
+        ));
+    }
+    let map: BTreeMap<&str, &str> = subs
+        .into_iter()
+        .filter_map(|(handle, subs)| match subs[..] {
+            [sub] => Some((handle, sub)),
+            _ => None,
+        })
+        .collect();
+    ui.json(&map)?;
+    if left_out == 0 {
+        return Ok(Ok(()));
+    }
+    Ok(Err(Error::new(format!(
+        "{} left out of the map: a handle has to be there, and once",
+        count(left_out, "user")
+    ))
+    .hint("give each user a `preferred_username` of its own, in the console or with `aws cognito-idp admin-update-user-attributes`")
+    .exit(Exit::Partial)))
+}

@@ -1,0 +1,396 @@
+//! What the app writes when a person sends a message: each time one
+//! transaction, so that no message is there without its conversation's rows.
+//!
+//! A conversation has a row for each participant, and its sort key is the time
+//! of the last message: to move a row is to delete it and put it anew. The
+//! deletes have the condition that the row is still the one that was read. Who
+//! loses a race reads again and sends again, later than the winner.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, ReturnConsumedCapacity, TransactWriteItem,
+};
+use chrono::TimeDelta;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{Period, of_one, partition, rows_of_group};
+use crate::batch::full_jitter;
+use crate::dynamodb::{Dynamo, is_throttling};
+use crate::env::invocation;
+use crate::error::Error;
+use crate::keys::{GroupKey, PK, SK, SortTime, UserKey};
+use crate::records::{Item, MAX_MESSAGE_CHARS, Message, MessageGroup, Person};
+use crate::table_lifecycle::missing;
+
+/// Twenty people who write at the same moment are done in a few seconds.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+
+/// A message that was written.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// as it is in the table
+    pub message: Message,
+    /// to whom
+    pub other: Person,
+    /// read and write capacity units
+    pub consumed_capacity: f64,
+}
+
+/// Why a message was not written, as far as callers act on it.
+#[derive(Debug)]
+pub enum NotSent {
+    /// there is no such conversation
+    UnknownGroup(Error),
+    /// the sender takes no part in it
+    NotAParticipant(Error),
+    /// others wrote to it again and again, for as long as it was tried
+    LostRace(Error),
+    /// anything else
+    Other(Error),
+}
+
+impl From<NotSent> for Error {
+    fn from(not_sent: NotSent) -> Self {
+        match not_sent {
+            NotSent::UnknownGroup(error)
+            | NotSent::NotAParticipant(error)
+            | NotSent::LostRace(error)
+            | NotSent::Other(error) => error,
+        }
+    }
+}
+
+/// Checks a message's text: 1 to [`MAX_MESSAGE_CHARS`] characters.
+///
+/// # Errors
+/// Of the command line, where it is not.
+pub fn check_text(text: &str) -> Result<(), Error> {
+    match text.chars().count() {
+        0 => Err(Error::usage("the message is empty").hint("a message has 1 to 1,024 characters")),
+        length if length > MAX_MESSAGE_CHARS => {
+            Err(Error::usage(format!("the message has {length} characters"))
+                .hint("a message has 1 to 1,024 characters"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sends a message into a conversation: puts the message and moves both
+/// participants' rows to its time and text. The time is `now`, or just after
+/// the last message where a clock is behind.
+///
+/// # Errors
+/// See [`NotSent`]; nothing is half written.
+pub async fn create_message(
+    db: &Dynamo,
+    table: &str,
+    group: Uuid,
+    sender: &Person,
+    text: &str,
+    now: SortTime,
+) -> Result<Sent, NotSent> {
+    check_text(text).map_err(NotSent::Other)?;
+    let uuid = Uuid::new_v4();
+    let mut attempt = Attempt::new(db, table, now);
+    loop {
+        let rows = attempt.rows(group, sender).await?;
+        let sent_at = attempt.earliest.max(after(rows.mine.last_at.max(rows.others.last_at)));
+        let message =
+            Message { group, sent_at, uuid, text: text.to_owned(), sender: sender.clone() };
+        let mut writes = vec![put(table, message.to_item())];
+        for item in [rows.my_item, rows.others_item] {
+            writes.extend(moved(table, item, &message));
+        }
+        if attempt.write(writes, &message).await? {
+            let consumed_capacity = attempt.consumed_capacity;
+            return Ok(Sent { message, other: rows.mine.other, consumed_capacity });
+        }
+    }
+}
+
+/// Starts a conversation: both participants' rows and the first message.
+///
+/// # Errors
+/// See [`NotSent`]; nothing is half written.
+pub async fn create_message_group(
+    db: &Dynamo,
+    table: &str,
+    sender: &Person,
+    other: &Person,
+    text: &str,
+    now: SortTime,
+) -> Result<Sent, NotSent> {
+    check_text(text).map_err(NotSent::Other)?;
+    if sender.uuid == other.uuid {
+        return Err(NotSent::Other(Error::usage(format!(
+            "a conversation has two people, and both are `{}`",
+            sender.handle
+        ))));
+    }
+    let (group, uuid) = (Uuid::new_v4(), Uuid::new_v4());
+    let mut attempt = Attempt::new(db, table, now);
+    loop {
+        let sent_at = attempt.earliest;
+        let text = text.to_owned();
+        let row = |owner: &Person, other: &Person| MessageGroup {
+            owner: owner.uuid,
+            group,
+            last_at: sent_at,
+            last_text: text.clone(),
+            other: other.clone(),
+        };
+        let rows = [row(sender, other), row(other, sender)];
+        let message = Message { group, sent_at, uuid, text, sender: sender.clone() };
+        let items = [message.to_item(), rows[0].to_item(), rows[1].to_item()];
+        if attempt.write(items.map(|item| put(table, item)).into(), &message).await? {
+            let consumed_capacity = attempt.consumed_capacity;
+            return Ok(Sent { message, other: other.clone(), consumed_capacity });
+        }
+    }
+}
+
+/// The newest conversation that two people have.
+///
+/// # Errors
+/// Where DynamoDB cannot be asked, or the newest one's row cannot be read.
+pub async fn conversation_of(
+    db: &Dynamo,
+    table: &str,
+    person: Uuid,
+    other: Uuid,
+) -> Result<Option<Uuid>, Error> {
+    let found = of_one(db, table, &UserKey(person).to_string(), "user_uuid", other).await?;
+    let newest = found.rows.first().map(MessageGroup::from_item).transpose();
+    newest.map(|row| row.map(|row| row.group)).map_err(broken)
+}
+
+/// The two rows of a conversation, read and as they stand.
+struct Rows {
+    mine: MessageGroup,
+    my_item: Item,
+    others: MessageGroup,
+    others_item: Item,
+}
+
+/// A write that is tried until it meets nobody else's.
+struct Attempt<'a> {
+    db: &'a Dynamo,
+    table: &'a str,
+    /// of the message's time: later than all that was tried
+    earliest: SortTime,
+    fruitless: u32,
+    deadline: Instant,
+    consumed_capacity: f64,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(db: &'a Dynamo, table: &'a str, now: SortTime) -> Self {
+        let deadline = Instant::now() + GIVE_UP_AFTER;
+        Self { db, table, earliest: now, fruitless: 0, deadline, consumed_capacity: 0.0 }
+    }
+
+    async fn rows(&mut self, group: Uuid, sender: &Person) -> Result<Rows, NotSent> {
+        let Some((mine, my_item)) = self.row(group, sender.uuid, &sender.handle).await? else {
+            return Err(self.not_in(group, sender).await);
+        };
+        let other = &mine.other;
+        let Some((others, others_item)) = self.row(group, other.uuid, &other.handle).await? else {
+            return Err(NotSent::Other(broken(format!(
+                "`{}` has no row for it, and `{}` has",
+                other.handle, sender.handle
+            ))));
+        };
+        Ok(Rows { mine, my_item, others, others_item })
+    }
+
+    /// A participant's row, or `None` where there is none.
+    async fn row(
+        &mut self,
+        group: Uuid,
+        owner: Uuid,
+        handle: &str,
+    ) -> Result<Option<(MessageGroup, Item)>, NotSent> {
+        let found = rows_of_group(self.db, self.table, owner, group).await;
+        let mut found = found.map_err(NotSent::Other)?;
+        self.consumed_capacity += found.consumed_capacity;
+        if found.rows.len() > 1 {
+            let count = found.rows.len();
+            return Err(NotSent::Other(broken(format!("`{handle}` has {count} rows for it"))));
+        }
+        let Some(item) = found.rows.pop() else { return Ok(None) };
+        let row = MessageGroup::from_item(&item).map_err(|error| NotSent::Other(broken(error)))?;
+        Ok(Some((row, item)))
+    }
+
+    /// Why the sender has no row.
+    async fn not_in(&self, group: Uuid, sender: &Person) -> NotSent {
+        let pk = GroupKey(group).to_string();
+        let list = invocation(&format!(
+            "ddb-list-conversations{} --handle {}",
+            self.db.target().as_argument(),
+            sender.handle
+        ));
+        let hint = format!("`{list}` shows those of `{}`", sender.handle);
+        match partition(self.db, self.table, &pk, Period::default(), Some(1)).await {
+            Err(error) => NotSent::Other(error),
+            Ok(found) if found.rows.is_empty() => NotSent::UnknownGroup(
+                Error::new(format!("there is no conversation {group}")).hint(hint),
+            ),
+            Ok(_) => NotSent::NotAParticipant(
+                Error::new(format!(
+                    "`{}` takes no part in the conversation {group}",
+                    sender.handle
+                ))
+                .hint(hint),
+            ),
+        }
+    }
+
+    /// Writes all or nothing. `false`: somebody else was there first, and after a
+    /// pause it is to be tried again.
+    async fn write(
+        &mut self,
+        writes: Vec<TransactWriteItem>,
+        message: &Message,
+    ) -> Result<bool, NotSent> {
+        let request = self
+            .db
+            .client()
+            .transact_write_items()
+            .set_transact_items(Some(writes))
+            // What the SDK sends again has the same token, so that an answer that
+            // was lost does not make it two messages.
+            .client_request_token(Uuid::new_v4())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match request.send().await {
+            Ok(output) => {
+                let units = output.consumed_capacity().iter().filter_map(|c| c.capacity_units());
+                self.consumed_capacity += units.sum::<f64>();
+                return Ok(true);
+            }
+            Err(error) => {
+                let pause = full_jitter(self.fruitless);
+                let late = Instant::now() + pause > self.deadline;
+                match obstacle(&error) {
+                    Some(Obstacle::Others) if late => return Err(NotSent::LostRace(lost_race())),
+                    Some(_) if !late => sleep(pause).await,
+                    _ => return Err(NotSent::Other(self.error(&error, message))),
+                }
+            }
+        }
+        self.fruitless += 1;
+        self.earliest = after(message.sent_at);
+        Ok(false)
+    }
+
+    fn error(&self, error: &SdkError<TransactWriteItemsError>, message: &Message) -> Error {
+        if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) {
+            return missing(self.db, self.table);
+        }
+        let result = self.db.error(&format!("write to the table `{}`", self.table), error);
+        let reasons = reasons(error).into_iter().flatten();
+        let result = reasons.fold(result, Error::cause);
+        if error.as_service_error().is_some() {
+            return result;
+        }
+        result.cause("whether the message was written is not known").hint(format!(
+            "see whether it is there before you send it again: `{}`",
+            invocation(&format!(
+                "ddb-get-conversation{} --group {}",
+                self.db.target().as_argument(),
+                message.group
+            ))
+        ))
+    }
+}
+
+/// The cancelled transaction's reasons, one for each of its writes; those that
+/// say nothing are left out.
+fn reasons(error: &SdkError<TransactWriteItemsError>) -> Option<Vec<&str>> {
+    let TransactWriteItemsError::TransactionCanceledException(canceled) =
+        error.as_service_error()?
+    else {
+        return None;
+    };
+    let codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+    Some(codes.filter(|code| *code != "None").collect())
+}
+
+/// What passes by itself.
+enum Obstacle {
+    /// another write to the same rows
+    Others,
+    /// a table that takes no more for the moment
+    Throttling,
+}
+
+/// Why all of it can be tried again:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>.
+fn obstacle(error: &SdkError<TransactWriteItemsError>) -> Option<Obstacle> {
+    let Some(reasons) = reasons(error) else {
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code)?;
+        return is_throttling(code).then_some(Obstacle::Throttling);
+    };
+    let others =
+        |reason: &&str| matches!(*reason, "ConditionalCheckFailed" | "TransactionConflict");
+    let throttling =
+        |reason: &&str| matches!(*reason, "ThrottlingError" | "ProvisionedThroughputExceeded");
+    match reasons.as_slice() {
+        [] => None,
+        reasons if reasons.iter().all(others) => Some(Obstacle::Others),
+        reasons if reasons.iter().all(|r| others(r) || throttling(r)) => Some(Obstacle::Throttling),
+        _ => None,
+    }
+}
+
+fn lost_race() -> Error {
+    Error::new(format!(
+        "others wrote at the same time for {} s; the message is not sent",
+        GIVE_UP_AFTER.as_secs()
+    ))
+    .hint("send it again when they are done")
+}
+
+/// A row under a key that nothing else has.
+fn put(table: &str, item: Item) -> TransactWriteItem {
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(pk)")
+        .build();
+    TransactWriteItem::builder().put(put.expect("it has a table and an item")).build()
+}
+
+/// A participant's row, moved to a message's time and text. What else it holds
+/// it keeps.
+fn moved(table: &str, row: Item, message: &Message) -> [TransactWriteItem; 2] {
+    let key = [PK, SK].map(|name| {
+        (name.to_owned(), row.get(name).cloned().unwrap_or(AttributeValue::Null(true)))
+    });
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(key.into()))
+        .condition_expression("message_group_uuid = :group")
+        .expression_attribute_values(":group", AttributeValue::S(message.group.to_string()))
+        .build();
+    let delete = delete.expect("it has a table and a key");
+    let mut new = row;
+    new.insert(SK.to_owned(), AttributeValue::S(message.sent_at.to_string()));
+    new.insert("message".to_owned(), AttributeValue::S(message.text.clone()));
+    [TransactWriteItem::builder().delete(delete).build(), put(table, new)]
+}
+
+fn after(time: SortTime) -> SortTime {
+    SortTime::new(time.time() + TimeDelta::microseconds(1))
+}
+
+fn broken(why: impl std::fmt::Display) -> Error {
+    Error::new("the conversation is broken; the message is not sent").cause(why).hint(format!(
+        "`{}` says what is broken and how to mend it",
+        invocation("check-identities")
+    ))
+}
