@@ -1,4 +1,5 @@
-//! `db-setup`: drops, creates, loads and seeds the app's Postgres database.
+//! `db-setup`: drops, creates, loads and seeds the app's Postgres database, and
+//! carries the ids of Cognito's users into it.
 
 mod sql_file;
 mod stamp;
@@ -10,11 +11,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use cognito_list_users::pool::{PoolArgs, UserPool};
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
 use ops_common::cli;
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
-use ops_common::env;
-use ops_common::error::Error;
+use ops_common::env::{self, invocation};
+use ops_common::error::{Error, Exit};
 use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
 use ops_common::stamp::refuse_other_environment;
 use ops_common::target::Target;
@@ -32,12 +34,13 @@ const DEFAULT_WAIT_SECS: u64 = 30;
 /// is stamped with its environment: `local` drops or loads only a database that
 /// is absent, empty, or stamped `local`; one without a stamp that has tables
 /// needs its name typed, or --confirm NAME. Production runs only the steps that
-/// are named.
+/// are named. The step cognito-ids is `update-cognito-user-ids`; the default
+/// steps skip it where no user pool is named.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Examples:
-  db-setup                              all four steps on this machine
+  db-setup                              all steps on this machine
   db-setup --steps seed                 only seed
   db-setup prod --steps schema-load     asks before it loads"
 )]
@@ -45,8 +48,8 @@ struct Args {
     #[command(flatten)]
     target: TargetArg,
 
-    /// Steps to run: drop, create, schema-load, seed; always in this order
-    /// [default in `local`: all; in `prod` there is none]
+    /// Steps to run: drop, create, schema-load, seed, cognito-ids; always in this
+    /// order [default in `local`: all; in `prod` there is none]
     #[arg(
         long,
         value_enum,
@@ -69,6 +72,8 @@ struct Args {
     wait: Option<u64>,
 
     #[command(flatten)]
+    pool: PoolArgs,
+    #[command(flatten)]
     consent: ConfirmArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -90,6 +95,7 @@ enum Step {
     Create,
     SchemaLoad,
     Seed,
+    CognitoIds,
 }
 
 impl Step {
@@ -99,6 +105,7 @@ impl Step {
             Self::Create => "create",
             Self::SchemaLoad => "schema-load",
             Self::Seed => "seed",
+            Self::CognitoIds => "cognito-ids",
         }
     }
 }
@@ -156,7 +163,7 @@ fn wanted_steps(args: &Args) -> Result<Vec<Step>, Error> {
     if steps.is_empty() {
         if args.target.target == Target::Prod {
             return Err(Error::usage("`prod` runs only the steps that are named, and none is")
-                .hint("name them: `db-setup prod --steps schema-load` (drop, create, schema-load, seed)"));
+                .hint("name them: `db-setup prod --steps schema-load` (drop, create, schema-load, seed, cognito-ids)"));
         }
         steps = Step::value_variants().to_vec();
     }
@@ -191,6 +198,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         )?,
     };
     url.refuse_several_servers()?;
+    let pool = connect_pool(&args, &steps, ui).await?;
     let question = Question {
         target: url.target(),
         kind: "database",
@@ -201,22 +209,40 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     check_can_consent(&question, &args.consent)?;
 
     ui.acts_on(url.place());
+    if let Some(pool) = &pool {
+        ui.acts_on(pool.place());
+    }
     let default_wait = if args.steps.is_empty() { DEFAULT_WAIT_SECS } else { 0 };
     let server = wait_for_server(&url, args.wait.unwrap_or(default_wait), ui).await?;
     let inspection = inspect(&url, &server, ui).await?;
     let judgement = judge(&url, &inspection.state, &steps, &steps::hash(&files.schema.text))?;
     let question = Question { risk: judgement.risk, what: &judgement.what, ..question };
     let permit = confirm(&question, &args.consent, ui).await?;
-    let work = Work { url: &url, server, own_session: inspection.session, files: &files };
-    let reports = run_steps(&steps, work, permit, &args.output, ui).await?;
+    let work = Work {
+        url: &url,
+        server,
+        own_session: inspection.session,
+        files: &files,
+        pool: pool.as_ref(),
+    };
+    let (reports, not_carried_over) = run_steps(&steps, work, permit, &args.output, ui).await?;
     if args.output.json() {
-        return ui.json(&Report {
+        ui.json(&Report {
             target: url.target().to_string(),
             database: url.database().to_owned(),
             steps: reports,
-        });
+        })?;
     }
-    Ok(())
+    not_carried_over.map_or(Ok(()), Err)
+}
+
+/// The pool of the step cognito-ids, before any step runs: what is wrong with
+/// the settings is no reason to stop halfway.
+async fn connect_pool(args: &Args, steps: &[Step], ui: &Ui) -> Result<Option<UserPool>, Error> {
+    if !steps.contains(&Step::CognitoIds) || args.steps.is_empty() && args.pool.id().is_none() {
+        return Ok(None);
+    }
+    UserPool::connect(&args.pool, None, Some(args.target.target), ui).await.map(Some)
 }
 
 /// What the steps work on.
@@ -227,30 +253,49 @@ struct Work<'a> {
     /// the session that looked at the database
     own_session: Option<i32>,
     files: &'a Files,
+    /// none: not named
+    pool: Option<&'a UserPool>,
 }
 
+/// Runs the steps and returns what they did. A pool that cannot be listed comes
+/// second: the steps before it are done.
 async fn run_steps(
     steps: &[Step],
     work: Work<'_>,
     permit: Permit,
     output: &OutputArgs,
     ui: &Ui,
-) -> Result<Vec<StepReport>, Error> {
-    let Work { url, mut server, own_session, files } = work;
-    let mut permit = Some(permit);
+) -> Result<(Vec<StepReport>, Option<Error>), Error> {
+    let Work { url, mut server, own_session, files, pool } = work;
+    let (to_drop, to_update) = permit.for_two();
+    let (mut to_drop, mut to_update) = (Some(to_drop), Some(to_update));
+    let no_permit = || Error::new("there is no permit for this step");
     let mut reports = Vec::new();
+    let mut not_carried_over = None;
     // A reader that goes away does not stop the work halfway.
     let mut printed = Ok(());
     for step in steps {
         let begun = Instant::now();
         let did = match step {
-            Step::Drop => match permit.take() {
-                Some(permit) => steps::drop(&mut server, own_session, permit, ui).await,
-                None => Err(Error::new("there is no permit to drop the database")),
-            },
+            Step::Drop => {
+                let permit = to_drop.take().ok_or_else(no_permit)?;
+                steps::drop(&mut server, own_session, permit, ui).await
+            }
             Step::Create => steps::create(&server, url, ui).await,
             Step::SchemaLoad => steps::schema_load(url, &files.schema, ui).await,
             Step::Seed => steps::seed(url, &files.seed, ui).await,
+            Step::CognitoIds => {
+                let permit = to_update.take().ok_or_else(no_permit)?;
+                let did = steps::cognito_ids(pool, url, permit, ui).await;
+                did.or_else(|error| match reports.as_slice() {
+                    [] => Err(error),
+                    done => {
+                        let did = steps::Did::not_done(&error);
+                        not_carried_over = Some(only_the_rest_is_done(error, done, url.target()));
+                        Ok(did)
+                    }
+                })
+            }
         }?;
         let seconds = begun.elapsed().as_secs_f64();
         if output.json() {
@@ -261,7 +306,18 @@ async fn run_steps(
         }
         reports.push(StepReport { step: *step, did, seconds });
     }
-    printed.map(|()| reports)
+    printed.map(|()| (reports, not_carried_over))
+}
+
+fn only_the_rest_is_done(error: Error, done: &[StepReport], target: Target) -> Error {
+    let done: Vec<&str> = done.iter().map(|report| report.step.name()).collect();
+    error
+        .cause(format!("the step cognito-ids is not done; done: {}", done.join(", ")))
+        .hint(format!(
+            "then run `{}`",
+            invocation(&format!("update-cognito-user-ids{}", target.as_argument()))
+        ))
+        .exit(Exit::Partial)
 }
 
 /// What the steps risk at the least, known before anything is asked.
@@ -339,7 +395,11 @@ fn judge(
         Target::Local if matches!(state, State::Unstamped { .. }) => Risk::Destroys,
         Target::Local => Risk::None,
         Target::Prod if touches(Step::Drop) => Risk::Destroys,
-        Target::Prod if touches(Step::Seed) || touches(Step::SchemaLoad) && !same_schema => {
+        Target::Prod
+            if touches(Step::Seed)
+                || touches(Step::CognitoIds)
+                || touches(Step::SchemaLoad) && !same_schema =>
+        {
             Risk::Changes
         }
         Target::Prod => Risk::None,

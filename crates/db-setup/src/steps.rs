@@ -1,6 +1,8 @@
-//! The four steps. Each says what it did.
+//! The steps. Each says what it did.
 
+use cognito_list_users::pool::UserPool;
 use ops_common::confirm::Permit;
+use ops_common::env;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
 use ops_common::stamp::{READ, Stamp, refuse_other_environment};
@@ -26,6 +28,15 @@ pub(crate) struct Did {
     tables_created: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rows_written: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ids_updated: Option<usize>,
+}
+
+impl Did {
+    /// A step that failed, where those before it stay done.
+    pub(crate) fn not_done(error: &Error) -> Self {
+        Self { words: format!("not done: {}", error.message()), ..Self::default() }
+    }
 }
 
 fn number(number: i64, noun: &str) -> String {
@@ -232,6 +243,31 @@ pub(crate) async fn seed(url: &ConnectionUrl, file: &SqlFile, ui: &Ui) -> Result
         format!("{} written", number(rows, "row"))
     };
     Ok(Did { words, changed: rows > 0, rows_written: Some(rows), ..Did::default() })
+}
+
+/// Carries the ids of the pool's users over; without a pool it says so.
+pub(crate) async fn cognito_ids(
+    pool: Option<&UserPool>,
+    url: &ConnectionUrl,
+    permit: Permit,
+    ui: &Ui,
+) -> Result<Did, Error> {
+    let Some(pool) = pool else {
+        let words = format!(
+            "skipped: no user pool is named (--user-pool-id or {})",
+            env::AWS_COGNITO_USER_POOL_ID
+        );
+        return Ok(Did { words, ..Did::default() });
+    };
+    let report = update_cognito_user_ids::carry_over(pool, url, permit, ui).await?;
+    report.warn(ui);
+    let updated = report.updated();
+    Ok(Did {
+        words: format!("{} updated, {} unchanged", count(updated, "id"), report.unchanged()),
+        changed: updated > 0,
+        ids_updated: Some(updated),
+        ..Did::default()
+    })
 }
 
 /// The error of a file: its name, and the line where Postgres gives a position.

@@ -29,12 +29,13 @@ fn all_steps() {
     let world = World::postgres();
     let run = world.run("db-setup", &[]).succeeds();
     let lines: Vec<&str> = run.stdout.lines().collect();
-    assert_eq!(lines.len(), 4, "{run}");
+    assert_eq!(lines.len(), 5, "{run}");
     for (line, (step, did)) in lines.iter().zip([
         ("drop", format!("`{}` is not there; nothing to drop", world.database())),
         ("create", format!("created `{}`, stamped `local`", world.database())),
         ("schema-load", "2 tables created".to_owned()),
         ("seed", "5 rows written".to_owned()),
+        ("cognito-ids", "(--user-pool-id or AWS_COGNITO_USER_POOL_ID)".to_owned()),
     ]) {
         assert!(line.starts_with(step) && line.ends_with(&did) && line.contains(" s  "), "{run}");
     }
@@ -69,7 +70,7 @@ fn json() {
     assert_eq!(report["target"], "local");
     assert_eq!(report["database"], world.database());
     let steps = report["steps"].as_array().expect("steps");
-    assert_eq!(steps.len(), 4);
+    assert_eq!(steps.len(), 5);
     assert_eq!(steps[2]["step"], "schema-load");
     assert_eq!(steps[2]["tables_created"], 2);
     assert_eq!(steps[3]["rows_written"], 5);
