@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// Show the conversations of a person, newest first
 ///
-/// A handle is looked up in Postgres (CONNECTION_URL, in `prod`
+/// A handle or a Cognito sub is looked up in Postgres (CONNECTION_URL, in `prod`
 /// PROD_CONNECTION_URL); with --user there is no need for it.
 #[derive(Debug, Parser)]
 #[command(
@@ -37,6 +37,11 @@ struct Args {
     /// The person's uuid in Postgres, in place of the handle
     #[arg(long, value_name = "UUID")]
     user: Option<Uuid>,
+
+    /// The `sub` of the person's Cognito user, in place of the handle, as the app
+    /// finds who signs in
+    #[arg(long, value_name = "SUB", conflicts_with_all = ["handle", "user"])]
+    cognito_sub: Option<String>,
 
     /// At most this many conversations, the newest
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -82,10 +87,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ui.acts_on(format_args!("{}  table {table}", db.place()));
     let user = match args.user {
         Some(user) => user,
-        None => {
-            uuid_of(args.handle.trim_start_matches('@'), &ConnectionUrl::from_env(target)?, ui)
-                .await?
-        }
+        None => uuid_of(&args, &ConnectionUrl::from_env(target)?, ui).await?,
     };
     let found = message_groups(&db, &table, user, args.limit as usize).await?;
 
@@ -127,9 +129,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     cli::report_malformed(&found.malformed, ui)
 }
 
-async fn uuid_of(handle: &str, url: &ConnectionUrl, ui: &Ui) -> Result<Uuid, Error> {
+async fn uuid_of(args: &Args, url: &ConnectionUrl, ui: &Ui) -> Result<Uuid, Error> {
     ui.acts_on(url.place());
     let db = Db::connect(url, ui).await?;
+    if let Some(sub) = &args.cognito_sub {
+        return users::user_uuid_by_cognito_sub(&db, url.target(), sub).await;
+    }
+    let handle = args.handle.trim_start_matches('@');
     let (found, _) = users::by_handles(&db, &[handle]).await?;
     match found.first() {
         Some(person) => Ok(person.uuid),

@@ -1,0 +1,270 @@
+//! `ddb-send-message`: sends a message as a person of the app, by the app's own
+//! access pattern.
+
+use std::process::ExitCode;
+
+use chrono::Utc;
+use clap::{ArgGroup, Parser, ValueEnum};
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, UiArgs};
+use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
+use ops_common::conversations::{
+    Sent, check_text, conversation_of, create_message, create_message_group,
+};
+use ops_common::dynamodb::Dynamo;
+use ops_common::error::Error;
+use ops_common::keys::SortTime;
+use ops_common::postgres::{ConnectionUrl, Db};
+use ops_common::records::Person;
+use ops_common::target::Target;
+use ops_common::ui::{Ui, units};
+use ops_common::{cli, stamp, times, users};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Send a message as a person of the app
+///
+/// One transaction puts the message and moves the conversation up in both
+/// people's lists. --to goes on with the newest conversation that the two have,
+/// and starts one where they have none. People are looked up in Postgres
+/// (CONNECTION_URL, in `prod` PROD_CONNECTION_URL).
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    override_usage = "ddb-send-message [OPTIONS] --from <HANDLE> <--group <UUID>|--to <HANDLE>> [TARGET] <TEXT>",
+    group = ArgGroup::new("where").required(true).args(["group", "to"]),
+    after_help = "Examples:
+  ddb-send-message --from bayko --to jess-bk \"The heron is back.\"
+  ddb-send-message --from maren --to tariq Hello --output json
+  ddb-send-message prod --from bayko --group UUID \"The heron is back.\""
+)]
+struct Args {
+    /// Where to act: local (services on this machine) or prod (the real account
+    /// and the production database) [default: local]
+    #[arg(value_name = "TARGET")]
+    target_or_text: Option<String>,
+
+    /// The message (required), 1 to 1,024 characters; more than one word in
+    /// quotes
+    text: Option<String>,
+
+    /// Handle of the sender
+    #[arg(long, value_name = "HANDLE")]
+    from: String,
+
+    /// The conversation's uuid (`ddb-list-conversations` shows it)
+    #[arg(long, value_name = "UUID")]
+    group: Option<Uuid>,
+
+    /// Handle of the person to write to, in place of a conversation
+    #[arg(long, value_name = "HANDLE")]
+    to: Option<String>,
+
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    dynamo: DynamoArgs,
+    #[command(flatten)]
+    consent: ConfirmArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+impl Args {
+    /// TARGET can be left out and TEXT cannot, though it stands behind it. The
+    /// parser could tell only where no option stands between the two.
+    fn target_and_text(&self) -> Result<(Target, &str), Error> {
+        let Some(first) = self.target_or_text.as_deref() else {
+            return Err(Error::usage("there is no message").hint("it stands last, in quotes"));
+        };
+        let target = Target::from_str(first, false);
+        match (&self.text, target) {
+            (Some(text), Ok(target)) => Ok((target, text)),
+            (Some(_), Err(_)) => Err(Error::usage(format!(
+                "`{}` is no target: `local` or `prod`",
+                ops_common::ui::printable(first)
+            ))
+            .hint("a message of more than one word stands in quotes")),
+            (None, Err(_)) => Ok((Target::Local, first)),
+            (None, Ok(_)) => Err(Error::usage(format!(
+                "there is no message, only the target `{first}`"
+            ))
+            .hint(format!("to send the word itself, name the target before it: `local {first}`"))),
+        }
+    }
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(|args: &Args| &args.ui, run)
+}
+
+/// The names are those of the app's API.
+#[derive(Serialize)]
+struct Report {
+    message_group_uuid: Uuid,
+    /// whether the conversation is new
+    started: bool,
+    to: Recipient,
+    message: SentMessage,
+    consumed_capacity: f64,
+}
+
+#[derive(Serialize)]
+struct Recipient {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+}
+
+#[derive(Serialize)]
+struct SentMessage {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+    message: String,
+    created_at: String,
+}
+
+/// Where the message goes.
+enum Destination {
+    Conversation(Uuid),
+    New(Person),
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    let (target, text) = args.target_and_text()?;
+    check_text(text)?;
+    let (from, to) = (handle(&args.from), args.to.as_deref().map(handle));
+    if to == Some(from) {
+        return Err(Error::usage(format!("--from and --to are both `{from}`"))
+            .hint("a conversation has two people"));
+    }
+    let table = args.table.name();
+    let question = Question {
+        target,
+        kind: "table",
+        resource: &table,
+        what: "",
+        risk: match target {
+            Target::Local => Risk::None,
+            Target::Prod => Risk::Changes,
+        },
+    };
+    check_can_consent(&question, &args.consent)?;
+    let url = ConnectionUrl::from_env(target)?;
+    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
+    ui.acts_on(url.place());
+    ui.acts_on(format_args!("{}  table {table}", db.place()));
+
+    let (sender, destination) = match (args.group, to) {
+        (Some(group), _) => {
+            let [sender] = people(&url, [from], ui).await?;
+            (sender, Destination::Conversation(group))
+        }
+        (None, Some(to)) => {
+            let [sender, other] = people(&url, [from, to], ui).await?;
+            let there = conversation_of(&db, &table, sender.uuid, other.uuid).await?;
+            (sender, there.map_or(Destination::New(other), Destination::Conversation))
+        }
+        (None, None) => {
+            return Err(Error::usage("name a conversation with --group or a person with --to"));
+        }
+    };
+    let what = what_happens(text, &sender, &destination, &db, &table);
+    let permit = confirm(&Question { what: &what, ..question }, &args.consent, ui).await?;
+    let sent = send(&db, permit, &sender, &destination, text).await?;
+    show(sent, matches!(destination, Destination::New(_)), &args.output, ui)
+}
+
+fn handle(text: &str) -> &str {
+    text.trim_start_matches('@')
+}
+
+async fn people<const N: usize>(
+    url: &ConnectionUrl,
+    handles: [&str; N],
+    ui: &Ui,
+) -> Result<[Person; N], Error> {
+    let db = Db::connect(url, ui).await?;
+    stamp::of_this_environment(&db, url).await?;
+    users::of_handles(&db, url.target(), handles).await
+}
+
+fn what_happens(
+    text: &str,
+    sender: &Person,
+    destination: &Destination,
+    db: &Dynamo,
+    table: &str,
+) -> String {
+    let to = match destination {
+        Destination::Conversation(group) => format!("into the conversation {group}"),
+        Destination::New(other) => format!("in a new conversation with {}", other.handle),
+    };
+    format!(
+        "{}: this sends a message of {} {to}, in the table `{table}`:\n  {}",
+        db.place(),
+        sender.handle,
+        ops_common::ui::printable(text)
+    )
+}
+
+/// Sends it, with leave to write to this very table.
+async fn send(
+    db: &Dynamo,
+    permit: Permit,
+    sender: &Person,
+    destination: &Destination,
+    text: &str,
+) -> Result<Sent, Error> {
+    if permit.target() != db.target() {
+        return Err(Error::new(format!("the permit is for `{}`", permit.target())));
+    }
+    let (table, now) = (permit.resource(), SortTime::new(Utc::now()));
+    Ok(match destination {
+        Destination::Conversation(group) => {
+            create_message(db, table, *group, sender, text, now).await?
+        }
+        Destination::New(other) => {
+            create_message_group(db, table, sender, other, text, now).await?
+        }
+    })
+}
+
+fn show(sent: Sent, started: bool, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
+    let Sent { message, other, consumed_capacity } = sent;
+    let group = message.group;
+    if output.json() {
+        ui.json(&Report {
+            message_group_uuid: group,
+            started,
+            to: Recipient {
+                uuid: other.uuid,
+                display_name: other.display_name,
+                handle: other.handle,
+            },
+            message: SentMessage {
+                uuid: message.uuid,
+                display_name: message.sender.display_name,
+                handle: message.sender.handle,
+                message: message.text,
+                created_at: message.sent_at.to_string(),
+            },
+            consumed_capacity,
+        })?;
+    } else {
+        let new = if started { "new " } else { "" };
+        ui.line(format_args!(
+            "{}  {} to {}, {new}conversation {group}\n  {}",
+            times::local(message.sent_at.time()),
+            message.sender.handle,
+            other.handle,
+            ops_common::ui::printable(&message.text)
+        ))?;
+    }
+    ui.note(format_args!("sent; {} capacity units", units(consumed_capacity)));
+    Ok(())
+}
