@@ -1,0 +1,464 @@
+//! The chain of each person: sub -> users.uuid -> group rows -> messages, and
+//! what hangs on no chain at all. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use cognito_list_users::pool::User;
+use ops_common::env::invocation;
+use ops_common::records::SEEDED_GROUP;
+use ops_common::target::Target;
+use ops_common::ui::{count, quoted};
+use ops_common::users::Identity;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::table::{Group, Table};
+
+/// A link of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Link {
+    #[serde(rename = "sub")]
+    Sub,
+    #[serde(rename = "users.uuid")]
+    User,
+    #[serde(rename = "group rows")]
+    GroupRows,
+    #[serde(rename = "messages")]
+    Messages,
+}
+
+impl Link {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sub => "sub",
+            Self::User => "users.uuid",
+            Self::GroupRows => "group rows",
+            Self::Messages => "messages",
+        }
+    }
+}
+
+/// Where a chain is broken, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Broken {
+    pub(crate) link: Link,
+    pub(crate) what: String,
+    pub(crate) mend: String,
+}
+
+/// A person, as far as the chain holds.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Person {
+    pub(crate) handle: String,
+    pub(crate) sub: Option<String>,
+    pub(crate) user_uuid: Option<Uuid>,
+    pub(crate) conversations: usize,
+    pub(crate) messages: u64,
+    /// the first broken link
+    pub(crate) broken: Option<Broken>,
+}
+
+/// Something that is on nobody's chain, or a conversation that is not whole.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) kind: &'static str,
+    /// the conversation or the user
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) what: String,
+    pub(crate) mend: String,
+}
+
+/// The three stores.
+pub(crate) struct Stores<'a> {
+    pub(crate) target: Target,
+    pub(crate) pool: &'a [User],
+    pub(crate) people: &'a [Identity],
+    pub(crate) table: &'a Table,
+}
+
+/// What is found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) people: Vec<Person>,
+    pub(crate) findings: Vec<Finding>,
+    /// users of the pool without a handle and without a row: they have not yet
+    /// chosen one
+    pub(crate) newcomers: usize,
+}
+
+impl Stores<'_> {
+    pub(crate) fn examine(&self) -> Found {
+        let index = Index::of(self);
+        let mut people = Vec::new();
+        let mut newcomers = 0;
+        let mut told: HashSet<Uuid> = HashSet::new();
+        for user in self.pool {
+            let Some((handle, signed_in)) = index.sign_in(self, user) else {
+                newcomers += 1;
+                continue;
+            };
+            told.extend(index.by_handle.get(handle).map(|row| row.uuid));
+            people.push(match signed_in {
+                Ok(row) => {
+                    told.insert(row.uuid);
+                    self.inbox(&index, row, Some(user.sub.clone()))
+                }
+                Err(broken) => {
+                    let sub = Some(user.sub.clone());
+                    let person =
+                        index.by_handle.get(handle).map(|row| self.inbox(&index, row, sub.clone()));
+                    let nobody = Person {
+                        handle: handle.to_owned(),
+                        sub,
+                        user_uuid: None,
+                        conversations: 0,
+                        messages: 0,
+                        broken: None,
+                    };
+                    Person { broken: Some(broken), ..person.unwrap_or(nobody) }
+                }
+            });
+        }
+        for row in self.people.iter().filter(|row| !told.contains(&row.uuid)) {
+            let mut person = self.inbox(&index, row, None);
+            person.broken = Some(Broken {
+                link: Link::Sub,
+                what: "no user of the pool has this handle: they cannot sign in".to_owned(),
+                mend: "sign up in the app, or `aws cognito-idp admin-create-user`".to_owned(),
+            });
+            people.push(person);
+        }
+        people.sort_by(|a, b| (&a.handle, &a.sub).cmp(&(&b.handle, &b.sub)));
+        let mut findings = self.strangers(&index);
+        findings.extend(self.groups(&index));
+        findings.extend(self.malformed());
+        Found { people, findings, newcomers }
+    }
+
+    fn call(&self, tool: &str, arguments: &str) -> String {
+        format!("`{}`", invocation(&format!("{tool}{}{arguments}", self.target.as_argument())))
+    }
+
+    /// From the row on.
+    fn inbox(&self, index: &Index<'_>, row: &Identity, sub: Option<String>) -> Person {
+        let groups = index.groups_of.get(&row.uuid).map_or(&[][..], Vec::as_slice);
+        let has_row =
+            |group: &Group| group.rows.iter().any(|group_row| group_row.owner == row.uuid);
+        let in_list = || groups.iter().filter(|(_, group)| has_row(group));
+        let broken = self
+            .another_uuid(row)
+            .or_else(|| {
+                let (uuid, _) = groups.iter().find(|(_, group)| !has_row(group))?;
+                Some(Broken {
+                    link: Link::GroupRows,
+                    what: format!("takes part in the conversation {uuid} and has no row for it"),
+                    mend: self.mend_rows(*uuid),
+                })
+            })
+            .or_else(|| {
+                let (uuid, fault) = in_list()
+                    .find_map(|(uuid, group)| Some((uuid, fault_of_row(group, row.uuid)?)))?;
+                Some(Broken {
+                    link: Link::Messages,
+                    what: format!("the row of the conversation {uuid} {fault}"),
+                    mend: self.mend_last(*uuid),
+                })
+            });
+        Person {
+            handle: row.handle.clone(),
+            sub,
+            user_uuid: Some(row.uuid),
+            conversations: in_list().count(),
+            messages: in_list().map(|(_, group)| group.messages).sum(),
+            broken,
+        }
+    }
+
+    /// The table knows the handle under a uuid that Postgres does not have: the
+    /// person was created anew.
+    fn another_uuid(&self, row: &Identity) -> Option<Broken> {
+        let strangers = &self.table.strangers;
+        let others: BTreeSet<&Uuid> = strangers
+            .iter()
+            .filter(|(_, handle)| **handle == row.handle)
+            .map(|(uuid, _)| uuid)
+            .collect();
+        let other = others.first()?;
+        Some(Broken {
+            link: Link::GroupRows,
+            what: format!(
+                "the table knows this handle as the user {other}, and Postgres as {}: created anew?",
+                row.uuid
+            ),
+            mend: self.call("ddb-seed", ""),
+        })
+    }
+
+    /// Who writes a conversation's rows anew.
+    fn mend_rows(&self, group: Uuid) -> String {
+        if group == SEEDED_GROUP {
+            return self.call("ddb-seed", "");
+        }
+        let seed = self.call("ddb-seed", &format!(" --group {group}"));
+        format!("{seed}, if a seed wrote it; else put the row by hand")
+    }
+
+    /// Who moves a conversation's rows to its last message.
+    fn mend_last(&self, group: Uuid) -> String {
+        if group == SEEDED_GROUP {
+            return self.call("ddb-seed", "");
+        }
+        format!(
+            "a new message moves both rows to it: {}",
+            self.call("ddb-send-message", &format!(" --from HANDLE --group {group} TEXT"))
+        )
+    }
+
+    /// Users whom the table names and Postgres does not have.
+    fn strangers(&self, index: &Index<'_>) -> Vec<Finding> {
+        let by_uuid: BTreeMap<&Uuid, &String> = self.table.strangers.iter().collect();
+        let owners = self.table.groups.values().flat_map(|group| &group.rows).map(|row| row.owner);
+        let unnamed: BTreeSet<Uuid> = owners
+            .filter(|owner| !index.by_uuid.contains_key(owner) && !by_uuid.contains_key(owner))
+            .collect();
+        let named = by_uuid.into_iter().map(|(uuid, handle)| (*uuid, Some(handle)));
+        let finding = |(uuid, handle): (Uuid, Option<&String>)| {
+            let groups = index.groups_of.get(&uuid).map_or(0, Vec::len);
+            let handle_text =
+                handle.map_or(String::new(), |handle| format!(" (`{handle}` in its rows)"));
+            let anew = handle.and_then(|handle| index.by_handle.get(handle.as_str()));
+            Finding {
+                kind: "unknown user",
+                uuid: Some(uuid),
+                what: format!(
+                    "the user {uuid}{handle_text} of {} is not in Postgres",
+                    count(groups, "conversation")
+                ),
+                mend: match anew {
+                    Some(_) => self.call("ddb-seed", ""),
+                    None => format!(
+                        "{}, if it is a seeded person; else add it to `users`",
+                        self.call("db-setup", " --steps seed")
+                    ),
+                },
+            }
+        };
+        named.chain(unnamed.into_iter().map(|uuid| (uuid, None))).map(finding).collect()
+    }
+
+    /// Conversations that are not whole.
+    fn groups(&self, index: &Index<'_>) -> Vec<Finding> {
+        let broken: BTreeMap<&Uuid, &Group> =
+            self.table.groups.iter().filter(|(_, group)| !group.is_whole()).collect();
+        let mut findings = Vec::new();
+        for (uuid, group) in broken {
+            let mut add = |kind, what: String, mend: String| {
+                findings.push(Finding { kind, uuid: Some(*uuid), what, mend });
+            };
+            let (mend_rows, mend_last) = (self.mend_rows(*uuid), self.mend_last(*uuid));
+            let names = |uuids: &mut dyn Iterator<Item = Uuid>| {
+                let mut names: Vec<String> = uuids
+                    .map(|uuid| index.handle(self, uuid).unwrap_or_else(|| uuid.to_string()))
+                    .collect();
+                names.sort();
+                quoted(names)
+            };
+            let owners: HashSet<Uuid> = group.rows.iter().map(|row| row.owner).collect();
+            if group.rows.len() != 2 || owners.len() != 2 {
+                let mut without =
+                    group.participants().into_iter().filter(|person| !owners.contains(person));
+                let without = names(&mut without);
+                let without =
+                    if without.is_empty() { without } else { format!(", none for {without}") };
+                let rows = count(group.rows.len(), "row");
+                let what = format!("the conversation {uuid} has {rows} in place of two{without}");
+                add("group rows", what, mend_rows.clone());
+            }
+            if group.participants().len() > 2 {
+                let names = names(&mut group.participants().into_iter());
+                let what = format!("the conversation {uuid} has more than two people: {names}");
+                add("participants", what, mend_rows.clone());
+            }
+            let mut alone =
+                group.rows.iter().filter(|row| row.owner == row.other).map(|row| row.owner);
+            let alone = names(&mut alone);
+            if !alone.is_empty() {
+                let what = format!("the conversation {uuid} is one of {alone} with nobody else");
+                add("participants", what, mend_rows);
+            }
+            if group.newest.is_none() {
+                add("no messages", format!("the conversation {uuid} has no messages"), mend_last);
+                continue;
+            }
+            let mut stale =
+                group.rows.iter().filter(|row| Some(row.last) != group.newest).map(|row| row.owner);
+            let stale = names(&mut stale);
+            if !stale.is_empty() {
+                let what = format!(
+                    "the conversation {uuid} has another newest message than {stale} is shown"
+                );
+                add("stale row", what, mend_last);
+            }
+        }
+        findings
+    }
+
+    fn malformed(&self) -> Vec<Finding> {
+        let mend = format!("{} shows it as it is", self.call("ddb-scan", " --output jsonl"));
+        let finding =
+            |what: String| Finding { kind: "malformed", uuid: None, what, mend: mend.clone() };
+        let mut findings: Vec<Finding> =
+            self.table.malformed.iter().cloned().map(finding).collect();
+        let more = self.table.malformed_count - findings.len();
+        if more > 0 {
+            findings.push(finding(format!("{} more cannot be read", count(more, "row"))));
+        }
+        findings
+    }
+}
+
+/// What is wrong with one participant's row of a conversation.
+fn fault_of_row(group: &Group, owner: Uuid) -> Option<&'static str> {
+    let rows: Vec<_> = group.rows.iter().filter(|row| row.owner == owner).collect();
+    match group.newest {
+        _ if rows.len() > 1 => Some("is there more than once"),
+        None => Some("leads to no messages"),
+        Some(newest) if rows.iter().any(|row| row.last != newest) => {
+            Some("does not show the newest message")
+        }
+        Some(_) => None,
+    }
+}
+
+/// The stores, as the chain is followed through them.
+struct Index<'a> {
+    by_uuid: HashMap<Uuid, &'a Identity>,
+    by_sub: HashMap<&'a str, Vec<&'a Identity>>,
+    by_handle: HashMap<&'a str, &'a Identity>,
+    by_letters: HashMap<String, &'a Identity>,
+    users_of_handle: HashMap<&'a str, usize>,
+    /// each conversation that names the person
+    groups_of: HashMap<Uuid, Vec<(Uuid, &'a Group)>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(stores: &Stores<'a>) -> Self {
+        let mut by_sub: HashMap<&str, Vec<&Identity>> = HashMap::new();
+        for row in stores.people {
+            if let Some(sub) = &row.cognito_user_id {
+                by_sub.entry(sub).or_default().push(row);
+            }
+        }
+        let mut users_of_handle = HashMap::new();
+        for handle in stores.pool.iter().filter_map(|user| user.handle.as_deref()) {
+            *users_of_handle.entry(handle).or_default() += 1;
+        }
+        let mut groups_of: HashMap<Uuid, Vec<(Uuid, &Group)>> = HashMap::new();
+        for (uuid, group) in &stores.table.groups {
+            for person in group.participants() {
+                groups_of.entry(person).or_default().push((*uuid, group));
+            }
+        }
+        for groups in groups_of.values_mut() {
+            groups.sort_by_key(|(uuid, _)| *uuid);
+        }
+        Self {
+            by_uuid: stores.people.iter().map(|row| (row.uuid, row)).collect(),
+            by_sub,
+            by_handle: stores.people.iter().map(|row| (row.handle.as_str(), row)).collect(),
+            by_letters: stores.people.iter().map(|row| (row.handle.to_lowercase(), row)).collect(),
+            users_of_handle,
+            groups_of,
+        }
+    }
+
+    /// The handle that Postgres gives to a user, else the table's rows.
+    fn handle(&self, stores: &Stores<'_>, user: Uuid) -> Option<String> {
+        let known = self.by_uuid.get(&user).map(|row| &row.handle);
+        known.or_else(|| stores.table.strangers.get(&user)).cloned()
+    }
+
+    /// The handle of a user of the pool, and the row that the app signs the user
+    /// in as: the one with the `sub`. `None` for a user who has neither.
+    fn sign_in<'b>(
+        &self,
+        stores: &Stores<'_>,
+        user: &'b User,
+    ) -> Option<(&'b str, Result<&'a Identity, Broken>)>
+    where
+        'a: 'b,
+    {
+        let rows = self.by_sub.get(user.sub.as_str()).map_or(&[][..], Vec::as_slice);
+        let Some(handle) = user.handle.as_deref() else {
+            let row = rows.first()?;
+            return Some((row.handle.as_str(), self.only_row(stores, rows)));
+        };
+        let broken = |link, what: String, mend: String| Err(Broken { link, what, mend });
+        let rename = || {
+            "`aws cognito-idp admin-update-user-attributes` gives another `preferred_username`"
+                .to_owned()
+        };
+        let users = self.users_of_handle.get(handle).copied().unwrap_or_default();
+        if users > 1 {
+            let what = format!("{users} users of the pool have this handle");
+            return Some((handle, broken(Link::Sub, what, rename())));
+        }
+        let of_handle = self.by_handle.get(handle).copied();
+        let result = match (rows, of_handle) {
+            ([row], _) if row.handle == handle => Ok(*row),
+            ([row], None) => broken(
+                Link::User,
+                format!("Postgres has this sub at `{}`, and nobody of this handle", row.handle),
+                format!("{}, or rename the row", rename()),
+            ),
+            ([], Some(row)) => broken(
+                Link::Sub,
+                format!(
+                    "Postgres has the id `{}` for them, the pool has another",
+                    row.cognito_user_id.as_deref().unwrap_or("")
+                ),
+                stores.call("update-cognito-user-ids", ""),
+            ),
+            ([], None) => match self.by_letters.get(&handle.to_lowercase()) {
+                Some(row) => broken(
+                    Link::User,
+                    format!("nobody in Postgres has this handle, but there is `{}`", row.handle),
+                    format!("{}, or rename the row", rename()),
+                ),
+                None => broken(
+                    Link::User,
+                    "nobody in Postgres has this handle".to_owned(),
+                    format!(
+                        "{}, if it is a seeded person; else add it to `users`",
+                        stores.call("db-setup", " --steps seed")
+                    ),
+                ),
+            },
+            ([row], Some(_)) => broken(
+                Link::Sub,
+                format!("they sign in as `{}`: Postgres has their sub there", row.handle),
+                stores.call("update-cognito-user-ids", ""),
+            ),
+            (_, _) => self.only_row(stores, rows),
+        };
+        Some((handle, result))
+    }
+
+    /// The row of a sub that only one may have.
+    fn only_row(&self, stores: &Stores<'_>, rows: &[&'a Identity]) -> Result<&'a Identity, Broken> {
+        match rows {
+            [row] => Ok(row),
+            rows => Err(Broken {
+                link: Link::Sub,
+                what: format!(
+                    "their sub is in more than one row of Postgres: {}",
+                    quoted(rows.iter().map(|row| &row.handle))
+                ),
+                mend: format!(
+                    "{}, or where the other row has no user in the pool: take its `cognito_user_id` away with psql",
+                    stores.call("update-cognito-user-ids", "")
+                ),
+            }),
+        }
+    }
+}

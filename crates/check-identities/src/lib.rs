@@ -1,0 +1,236 @@
+//! `check-identities`: why an inbox is empty. Follows each person from the
+//! sign-in to the messages, and names the first link that is broken.
+
+mod chain;
+mod table;
+
+use std::collections::{BTreeSet, HashSet};
+use std::process::ExitCode;
+
+use clap::Parser;
+use cognito_list_users::pool::{PoolArgs, UserPool};
+use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
+use ops_common::cli;
+use ops_common::dynamodb::Dynamo;
+use ops_common::env::invocation;
+use ops_common::error::{Error, Exit};
+use ops_common::postgres::{ConnectionUrl, Db};
+use ops_common::ui::{Cells, Ui, count, nearest, quoted, units};
+use ops_common::users;
+use serde::Serialize;
+
+use chain::{Finding, Found, Link, Person, Stores};
+use table::Table;
+
+/// Find where the chain from sign-in to messages is broken
+///
+/// A person is a user of the Cognito pool (`sub`), a row of Postgres
+/// (`users.uuid`), rows of conversations in DynamoDB (`GRP#<users.uuid>`), and
+/// their messages. For each person the first broken link is named with what
+/// mends it, and what belongs to nobody. Nothing is changed. The whole table is
+/// read, also for one person. Exit code 3 where something is broken.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  check-identities
+  check-identities --handle bayko       the chain of one person, link by link
+  check-identities prod --output json | jq '.people[] | select(.broken)'"
+)]
+struct Args {
+    #[command(flatten)]
+    target: TargetArg,
+
+    /// Only this person
+    #[arg(long, value_name = "HANDLE")]
+    handle: Option<String>,
+
+    #[command(flatten)]
+    pool: PoolArgs,
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    dynamo: DynamoArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(|args: &Args| &args.ui, run)
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    target: String,
+    user_pool_id: &'a str,
+    database: &'a str,
+    table: &'a str,
+    people: &'a [Person],
+    /// none where one person is looked at
+    findings: &'a [Finding],
+    items: usize,
+    consumed_capacity: f64,
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    let target = args.target.target;
+    let url = ConnectionUrl::from_env(target)?;
+    let pool =
+        UserPool::connect(&args.pool, args.dynamo.profile.as_deref(), Some(target), ui).await?;
+    let dynamo = Dynamo::connect(target, &args.dynamo, ui).await?;
+    let name = args.table.name();
+    ui.acts_on(url.place());
+    ui.acts_on(pool.place());
+    ui.acts_on(format_args!("{}  table {name}", dynamo.place()));
+
+    let people = users::identities(&Db::connect(&url, ui).await?).await?;
+    let users = pool.users(ui).await?;
+    let handle = args.handle.as_deref().map(|handle| handle.trim_start_matches('@'));
+    if let Some(handle) = handle {
+        let mut handles = BTreeSet::from_iter(people.iter().map(|person| person.handle.as_str()));
+        handles.extend(users.iter().filter_map(|user| user.handle.as_deref()));
+        if !handles.contains(handle) {
+            let near = quoted(nearest(handle, handles, 10));
+            return Err(Error::new(format!(
+                "neither the pool nor Postgres has the handle `{handle}`"
+            ))
+            .hint(format!("there is: {near}")));
+        }
+    }
+    let known: HashSet<_> = people.iter().map(|person| person.uuid).collect();
+    let table = Table::read(&dynamo, &name, &known, ui).await?;
+    let stores = Stores { target, pool: &users, people: &people, table: &table };
+    let mut found = stores.examine();
+    if let Some(handle) = handle {
+        found.people.retain(|person| person.handle == handle);
+        found.findings.clear();
+    }
+
+    if args.output.json() {
+        ui.json(&Report {
+            target: target.to_string(),
+            user_pool_id: pool.id(),
+            database: url.database(),
+            table: &name,
+            people: &found.people,
+            findings: &found.findings,
+            items: table.items,
+            consumed_capacity: table.consumed_capacity,
+        })?;
+    } else if handle.is_some() {
+        for person in &found.people {
+            show_chain(person, ui)?;
+        }
+    } else {
+        show_broken(&found, ui)?;
+    }
+    let verdict = verdict(&found);
+    ui.note(format_args!(
+        "looked at {}, {} and {}{}; {} read units",
+        count(found.people.len(), "person"),
+        count(table.groups.len(), "conversation"),
+        count(table.items, "item"),
+        if verdict.is_ok() { ": nothing is broken" } else { "" },
+        units(table.consumed_capacity)
+    ));
+    for person in found.people.iter().filter(|_| handle.is_some()) {
+        if person.broken.is_none() && person.conversations == 0 {
+            ui.note(format_args!(
+                "the inbox of `{}` is empty since nobody has written to them: `{}`",
+                person.handle,
+                invocation(&format!(
+                    "ddb-send-message{} --from HANDLE --to {} TEXT",
+                    target.as_argument(),
+                    person.handle
+                ))
+            ));
+        }
+    }
+    if found.newcomers > 0 && handle.is_none() {
+        ui.note(format_args!(
+            "{} of the pool with neither a handle nor a row: not signed up to the end",
+            count(found.newcomers, "user")
+        ));
+    }
+    verdict
+}
+
+/// What is broken, each with what mends it; nothing where all is whole.
+fn show_broken(found: &Found, ui: &Ui) -> Result<(), Error> {
+    let broken = found.people.iter().filter_map(|person| {
+        let broken = person.broken.as_ref()?;
+        Some(vec![
+            person.handle.clone(),
+            broken.link.name().to_owned(),
+            broken.what.clone(),
+            broken.mend.clone(),
+        ])
+    });
+    let broken: Vec<_> = broken.collect();
+    if !broken.is_empty() {
+        ui.table(&["person", "broken at", "because", "mend it with"], &broken, Cells::Wrapped)?;
+    }
+    if found.findings.is_empty() {
+        return Ok(());
+    }
+    if !broken.is_empty() {
+        ui.line("")?;
+    }
+    let row = |finding: &Finding| {
+        vec![finding.kind.to_owned(), finding.what.clone(), finding.mend.clone()]
+    };
+    let rows: Vec<_> = found.findings.iter().map(row).collect();
+    ui.table(&["found", "what", "mend it with"], &rows, Cells::Wrapped)
+}
+
+/// One person's chain, link by link, up to the one that is broken.
+fn show_chain(person: &Person, ui: &Ui) -> Result<(), Error> {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+    let links = [
+        (Link::Sub, or_none(person.sub.clone())),
+        (Link::User, or_none(person.user_uuid.map(|uuid| uuid.to_string()))),
+        (Link::GroupRows, count(person.conversations, "conversation")),
+        (Link::Messages, count(usize::try_from(person.messages).unwrap_or(usize::MAX), "message")),
+    ];
+    let mut rows = Vec::new();
+    for (link, found) in links {
+        let broken = person.broken.as_ref().filter(|broken| broken.link == link);
+        let state = broken.map_or_else(|| "ok".to_owned(), |broken| broken.what.clone());
+        rows.push(vec![link.name().to_owned(), found, state]);
+        if broken.is_some() {
+            break;
+        }
+    }
+    ui.table(&["link", "found", &format!("of {}", person.handle)], &rows, Cells::Wrapped)
+}
+
+/// The error for what is broken, with every way to mend it once.
+fn verdict(found: &Found) -> Result<(), Error> {
+    let broken: Vec<_> = found.people.iter().filter_map(|person| person.broken.as_ref()).collect();
+    if broken.is_empty() && found.findings.is_empty() {
+        return Ok(());
+    }
+    let mut what = Vec::new();
+    if !broken.is_empty() {
+        what.push(format!("the chain of {} is broken", count(broken.len(), "person")));
+    }
+    if !found.findings.is_empty() {
+        what.push(format!("{} in the table", count(found.findings.len(), "finding")));
+    }
+    let mut error = Error::new(what.join(", and ")).exit(Exit::Partial);
+    let mends = broken.iter().map(|broken| &broken.mend);
+    let mut seen = BTreeSet::new();
+    for mend in mends.chain(found.findings.iter().map(|finding| &finding.mend)) {
+        if seen.len() < HINTS && seen.insert(mend) {
+            error = error.hint(mend);
+        }
+    }
+    Err(error)
+}
+
+/// More ways to mend than these are in the table above.
+const HINTS: usize = 5;

@@ -1,0 +1,204 @@
+//! What the messages table says of people and conversations: read once, and
+//! kept in a size that the number of people and conversations bounds.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use ops_common::conversations::{Period, partition, rows_of_group};
+use ops_common::dynamodb::Dynamo;
+use ops_common::error::Error;
+use ops_common::keys::{GroupKey, SortTime};
+use ops_common::records::{Item, Message, MessageGroup};
+use ops_common::table_lifecycle::missing;
+use ops_common::ui::{Ui, count};
+use uuid::Uuid;
+
+/// What the rows of the two kinds have; more is not asked for.
+const ATTRIBUTES: &str =
+    "pk, sk, message, message_uuid, message_group_uuid, user_uuid, user_handle, user_display_name";
+
+/// As many rows that cannot be read are named.
+const NAMED: usize = 20;
+
+/// As many conversations are looked at again: more are not in the middle of
+/// being written to.
+const LOOKED_AT_AGAIN: usize = 100;
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) groups: HashMap<Uuid, Group>,
+    /// the handles that rows give to users who are not in Postgres
+    pub(crate) strangers: HashMap<Uuid, String>,
+    /// the first of the rows that cannot be read, each in words
+    pub(crate) malformed: Vec<String>,
+    pub(crate) malformed_count: usize,
+    pub(crate) items: usize,
+    pub(crate) consumed_capacity: f64,
+}
+
+/// A conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) messages: u64,
+    pub(crate) newest: Option<Last>,
+    /// each once; two, where nothing is broken
+    pub(crate) senders: Vec<Uuid>,
+    /// two, where nothing is broken
+    pub(crate) rows: Vec<GroupRow>,
+}
+
+/// A conversation's row in the list of one participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GroupRow {
+    pub(crate) owner: Uuid,
+    pub(crate) other: Uuid,
+    pub(crate) last: Last,
+}
+
+/// Time and text of a message; the text as a hash, which is all that is needed
+/// to tell whether two are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Last {
+    pub(crate) at: SortTime,
+    text: u64,
+}
+
+impl Last {
+    pub(crate) fn new(at: SortTime, text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self { at, text: hasher.finish() }
+    }
+}
+
+impl Group {
+    /// Everybody whom its rows and messages name.
+    pub(crate) fn participants(&self) -> HashSet<Uuid> {
+        let in_rows = self.rows.iter().flat_map(|row| [row.owner, row.other]);
+        in_rows.chain(self.senders.iter().copied()).collect()
+    }
+
+    /// Whether it is as the app leaves it.
+    pub(crate) fn is_whole(&self) -> bool {
+        let participants = self.participants();
+        let [a, b] = self.rows.as_slice() else { return false };
+        participants.len() == 2
+            && a.owner == b.other
+            && b.owner == a.other
+            && self.newest == Some(a.last)
+            && self.newest == Some(b.last)
+    }
+}
+
+impl From<MessageGroup> for GroupRow {
+    fn from(row: MessageGroup) -> Self {
+        let last = Last::new(row.last_at, &row.last_text);
+        Self { owner: row.owner, other: row.other.uuid, last }
+    }
+}
+
+impl Table {
+    /// Reads the table, page by page. `known` are the users of Postgres.
+    pub(crate) async fn read(
+        db: &Dynamo,
+        name: &str,
+        known: &HashSet<Uuid>,
+        ui: &Ui,
+    ) -> Result<Self, Error> {
+        let mut table = Self::default();
+        let mut progress = ui.progress();
+        let scan = db
+            .client()
+            .scan()
+            .table_name(name)
+            .projection_expression(ATTRIBUTES)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut start = None;
+        loop {
+            let page = scan.clone().set_exclusive_start_key(start).send().await;
+            let page = page.map_err(|error| match error.as_service_error() {
+                Some(service) if service.is_resource_not_found_exception() => missing(db, name),
+                _ => db.error(&format!("scan the table `{name}`"), &error),
+            })?;
+            table.consumed_capacity +=
+                page.consumed_capacity().and_then(|c| c.capacity_units()).unwrap_or(0.0);
+            for item in page.items() {
+                table.add(item, known);
+            }
+            progress.say(format_args!("reading the table: {}", count(table.items, "item")));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        table.look_again(db, name).await?;
+        Ok(table)
+    }
+
+    fn add(&mut self, item: &Item, known: &HashSet<Uuid>) {
+        self.items += 1;
+        let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
+        let read = if pk.starts_with("GRP#") {
+            MessageGroup::from_item(item).map(|row| {
+                self.name(row.other.uuid, &row.other.handle, known);
+                self.groups.entry(row.group).or_default().rows.push(row.into());
+            })
+        } else if pk.starts_with("MSG#") {
+            Message::from_item(item).map(|message| {
+                self.name(message.sender.uuid, &message.sender.handle, known);
+                let group = self.groups.entry(message.group).or_default();
+                group.messages += 1;
+                if !group.senders.contains(&message.sender.uuid) {
+                    group.senders.push(message.sender.uuid);
+                }
+                let this = Last::new(message.sent_at, &message.text);
+                group.newest = group.newest.max(Some(this));
+            })
+        } else {
+            Ok(())
+        };
+        if let Err(error) = read {
+            self.malformed_count += 1;
+            if self.malformed.len() < NAMED {
+                self.malformed.push(error.to_string());
+            }
+        }
+    }
+
+    fn name(&mut self, user: Uuid, handle: &str, known: &HashSet<Uuid>) {
+        if !known.contains(&user) && !self.strangers.contains_key(&user) {
+            self.strangers.insert(user, handle.to_owned());
+        }
+    }
+
+    /// A scan takes a while, and a conversation that moves meanwhile can be seen
+    /// half here and half there. What is not whole is read again, all of it at
+    /// one moment.
+    async fn look_again(&mut self, db: &Dynamo, name: &str) -> Result<(), Error> {
+        let suspects = || self.groups.iter().filter(|(_, group)| !group.is_whole());
+        if suspects().count() > LOOKED_AT_AGAIN {
+            return Ok(());
+        }
+        let suspects: Vec<Uuid> = suspects().map(|(uuid, _)| *uuid).collect();
+        for uuid in suspects {
+            let Some(group) = self.groups.get_mut(&uuid) else { continue };
+            let mut rows = Vec::new();
+            for participant in group.participants() {
+                let found = rows_of_group(db, name, participant, uuid).await?;
+                self.consumed_capacity += found.consumed_capacity;
+                let readable =
+                    found.rows.iter().filter_map(|row| MessageGroup::from_item(row).ok());
+                rows.extend(readable.map(GroupRow::from));
+            }
+            let pk = GroupKey(uuid).to_string();
+            let newest = partition(db, name, &pk, Period::default(), Some(1)).await?;
+            self.consumed_capacity += newest.consumed_capacity;
+            let newest = newest.rows.first().and_then(|item| Message::from_item(item).ok());
+            group.newest = newest.map(|message| Last::new(message.sent_at, &message.text));
+            group.rows = rows;
+        }
+        Ok(())
+    }
+}
