@@ -53,3 +53,12 @@ need_postgres() {
   rm -f "$setting"
   trap - EXIT
 }
+
+# Cognito is moto, which local-stack installs for itself. Without a Python that
+# can do so the rest works: the caller says what is missing.
+need_python() {
+  if ! python3 -c 'import venv, ensurepip' 2>/dev/null && can_apt; then
+    apt_install python3 python3-venv
+  fi
+  python3 -c 'import venv, ensurepip' 2>/dev/null
+}

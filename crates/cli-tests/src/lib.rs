@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use local_stack::cognito::{CognitoServer, NewUser};
 use local_stack::dynamodb::DynamoServer;
 use local_stack::postgres::Cluster;
 use ops_common::args::{ColorChoice, DynamoArgs};
@@ -39,7 +40,9 @@ pub const JESS: &str = "4f0c2b1e-7d3a-4a55-9c1e-2b6a8d9e0f11";
 pub const BAYKO: &str = "9a7d5c3b-1e2f-4b68-8d47-5f3c1a2e6b22";
 
 /// All tools.
-pub const TOOLS: [&str; 8] = [
+pub const TOOLS: [&str; 12] = [
+    "check-identities",
+    "cognito-list-users",
     "db-setup",
     "ddb-drop",
     "ddb-get-conversation",
@@ -48,6 +51,8 @@ pub const TOOLS: [&str; 8] = [
     "ddb-scan",
     "ddb-schema-load",
     "ddb-seed",
+    "ddb-send-message",
+    "update-cognito-user-ids",
 ];
 
 /// The workspace's folder.
@@ -153,6 +158,34 @@ impl Server {
     }
 }
 
+/// One Cognito for all tests of this process; `None` only where it cannot be
+/// had, which fails in CI.
+fn shared_cognito() -> Option<Arc<CognitoServer>> {
+    static SHARED: Mutex<Weak<CognitoServer>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(server) = shared.upgrade() {
+        return Some(server);
+    }
+    match CognitoServer::throw_away(&Ui::new(ColorChoice::Never, false)) {
+        Ok(server) => {
+            let server = Arc::new(server);
+            *shared = Arc::downgrade(&server);
+            Some(server)
+        }
+        Err(error) => {
+            cannot_run(&format!("no Cognito: {error}"));
+            None
+        }
+    }
+}
+
+/// A Python that has boto3, which comes with the Cognito server; `None` only
+/// where it cannot be had, which fails in CI.
+pub fn python() -> Option<PathBuf> {
+    shared_cognito()?;
+    Some(local_stack::python_environment().expect("a folder").join("bin/python"))
+}
+
 /// Runs a future to its end.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime =
@@ -174,6 +207,7 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 pub struct World {
     dynamodb: Option<DynamoServer>,
     server: Option<Arc<Server>>,
+    cognito: Option<(Arc<CognitoServer>, String)>,
     database: String,
     home: TempDir,
 }
@@ -181,7 +215,8 @@ pub struct World {
 impl World {
     fn new(dynamodb: Option<DynamoServer>, server: Option<Arc<Server>>) -> Self {
         let database = format!("test_{}", Uuid::new_v4().simple());
-        Self { dynamodb, server, database, home: TempDir::new().expect("temporary folder") }
+        let home = TempDir::new().expect("temporary folder");
+        Self { dynamodb, server, cognito: None, database, home }
     }
 
     /// No service at all.
@@ -217,6 +252,51 @@ impl World {
         let world = Self::ready();
         world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
         world
+    }
+
+    /// Adds a user pool of these handles, each with a user of the same name;
+    /// `None` only where there is no Cognito, which fails in CI.
+    pub fn with_pool(mut self, handles: &[&str]) -> Option<Self> {
+        let server = shared_cognito()?;
+        let pool = server.create_pool(&self.database, &[]).expect("a pool");
+        self.cognito = Some((server, pool));
+        for handle in handles {
+            self.add_user(handle, Some(handle));
+        }
+        Some(self)
+    }
+
+    /// All services, seeded, and a pool of the seeded people whose ids are in
+    /// Postgres: nothing is broken.
+    pub fn whole() -> Option<Self> {
+        let world = Self::seeded().with_pool(&["jess-bk", "bayko", "maren", "tariq"])?;
+        world.run("update-cognito-user-ids", &[]).succeeds();
+        Some(world)
+    }
+
+    /// Adds a user to the pool.
+    pub fn add_user(&self, username: &str, handle: Option<&str>) {
+        let user = NewUser { username: username.to_owned(), handle: handle.map(str::to_owned) };
+        self.cognito().create_users(self.pool(), &[user]).expect("a user");
+    }
+
+    /// The Cognito server.
+    pub fn cognito(&self) -> &CognitoServer {
+        &self.cognito.as_ref().expect("this world has a pool").0
+    }
+
+    /// The pool's id.
+    pub fn pool(&self) -> &str {
+        &self.cognito.as_ref().expect("this world has a pool").1
+    }
+
+    /// The `sub` of the pool's user.
+    pub fn sub(&self, username: &str) -> String {
+        let client = self.cognito().client().expect("a client");
+        let user = client.admin_get_user().user_pool_id(self.pool()).username(username);
+        let user = block_on(user.send()).expect("the user");
+        let sub = user.user_attributes().iter().find(|attribute| attribute.name() == "sub");
+        sub.and_then(|sub| sub.value()).expect("a sub").to_owned()
     }
 
     /// The database's name.
@@ -316,6 +396,9 @@ impl World {
         if self.server.is_some() {
             command.env("CONNECTION_URL", self.local_url());
         }
+        if let Some((server, pool)) = &self.cognito {
+            command.envs(server.env(pool));
+        }
         command
     }
 
@@ -330,7 +413,7 @@ impl World {
     /// a flag, credentials that open nothing, the database by TLS.
     pub fn prod_tool(&self, tool: &str, arguments: &[&str]) -> Command {
         let mut command = self.prod_command(tool, arguments);
-        if self.dynamodb.is_some() && tool != "db-setup" {
+        if self.dynamodb.is_some() && (tool.starts_with("ddb-") || tool == "check-identities") {
             command.args(["--endpoint-url", &self.endpoint()]);
         }
         command

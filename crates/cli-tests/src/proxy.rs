@@ -1,8 +1,9 @@
-//! A proxy between a tool and DynamoDB that can be told to misbehave: for what
+//! A proxy between a tool and DynamoDB or Cognito that can be told to misbehave: for what
 //! a real server cannot be made to do.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -36,6 +37,12 @@ pub enum Answer {
         /// the body
         body: Value,
     },
+    /// passes it on, and closes the connection without an answer
+    Lose,
+    /// never answers
+    Ignore,
+    /// passes it on, and never answers
+    ForwardAndIgnore,
 }
 
 /// A running proxy. It ends with the test's process; idle, it costs a thread.
@@ -43,6 +50,7 @@ pub enum Answer {
 pub struct Proxy {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    dealt_with: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -56,21 +64,28 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let upstream = upstream.trim_start_matches("http://").to_owned();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
+        let dealt_with = Arc::new(AtomicUsize::new(0));
+        let (seen, done) = (Arc::clone(&requests), Arc::clone(&dealt_with));
         let decide = Arc::new(decide);
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let (upstream, seen, decide) =
                     (upstream.clone(), Arc::clone(&seen), Arc::clone(&decide));
-                thread::spawn(move || serve(connection, &upstream, &seen, &*decide));
+                let done = Arc::clone(&done);
+                thread::spawn(move || serve(connection, &upstream, &seen, &done, &*decide));
             }
         });
-        Self { address, requests }
+        Self { address, requests, dealt_with }
     }
 
     /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How many requests have been passed on, or not, as was decided.
+    pub fn dealt_with(&self) -> usize {
+        self.dealt_with.load(Ordering::SeqCst)
     }
 
     /// The requests so far.
@@ -83,6 +98,7 @@ fn serve(
     connection: TcpStream,
     upstream: &str,
     seen: &Mutex<Vec<Request>>,
+    done: &AtomicUsize,
     decide: &dyn Fn(usize, &Request) -> Answer,
 ) {
     let mut reader = BufReader::new(connection.try_clone().expect("clone"));
@@ -97,8 +113,12 @@ fn serve(
             seen.push(request.clone());
             seen.len() - 1
         };
-        let (status, body) = match decide(number, &request) {
-            Answer::Forward => forward(upstream, &target, &request.body),
+        let answer = decide(number, &request);
+        let (status, body) = match answer.clone() {
+            Answer::Ignore => (0, Value::Null),
+            Answer::Forward | Answer::Lose | Answer::ForwardAndIgnore => {
+                forward(upstream, &target, &request.body)
+            }
             Answer::Reply { status, body } => (status, body),
             Answer::Instead { body, add } => {
                 let (status, mut answer) = forward(upstream, &target, &body);
@@ -108,6 +128,13 @@ fn serve(
                 (status, answer)
             }
         };
+        done.fetch_add(1, Ordering::SeqCst);
+        match answer {
+            // The next message is the end of the connection.
+            Answer::Ignore | Answer::ForwardAndIgnore => continue,
+            Answer::Lose => return,
+            _ => {}
+        }
         let body = body.to_string();
         let length = body.len();
         let head = format!(
@@ -122,9 +149,15 @@ fn serve(
 fn forward(upstream: &str, target: &str, body: &Value) -> (u16, Value) {
     let mut connection = TcpStream::connect(upstream).expect("the server listens");
     let body = body.to_string();
+    // moto looks at the credential's scope for the service.
+    let (service, version) = if target.starts_with("AWSCognitoIdentityProvider") {
+        ("cognito-idp", "1.1")
+    } else {
+        ("dynamodb", "1.0")
+    };
     let head = format!(
-        "POST / HTTP/1.1\r\nhost: {upstream}\r\nx-amz-target: {target}\r\ncontent-type: application/x-amz-json-1.0\r\n\
-         authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0\r\n\
+        "POST / HTTP/1.1\r\nhost: {upstream}\r\nx-amz-target: {target}\r\ncontent-type: application/x-amz-json-{version}\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\
          x-amz-date: 20260101T000000Z\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );

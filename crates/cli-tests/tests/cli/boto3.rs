@@ -1,28 +1,11 @@
 //! boto3 reads what the tools wrote, with the key shapes of the app.
 
-use std::path::PathBuf;
-
 use cli_tests::{GROUP, JESS, Run, World};
-
-/// A Python that has boto3: the one that `scripts/test` made, else this
-/// machine's. `None` only where it cannot be had, which fails in CI.
-fn python(world: &World) -> Option<PathBuf> {
-    let ours = cli_tests::workspace().join(".local-stack/venv/bin/python");
-    for python in [ours, PathBuf::from("python3")] {
-        let mut command = world.command(&python);
-        command.args(["-c", "import boto3"]).stderr(std::process::Stdio::null());
-        if command.status().is_ok_and(|status| status.success()) {
-            return Some(python);
-        }
-    }
-    cli_tests::cannot_run("no Python with boto3: `scripts/test` installs it");
-    None
-}
 
 #[test]
 fn boto3_reads_the_app_key_shapes() {
     let world = World::seeded();
-    let Some(python) = python(&world) else { return };
+    let Some(python) = cli_tests::python() else { return };
     let script = r##"
 import boto3, os, sys
 from boto3.dynamodb.conditions import Key

@@ -7,9 +7,14 @@ fn the_compose_file_is_valid_and_binds_this_machine_only() {
     let world = World::empty();
     let text = std::fs::read_to_string(workspace().join("docker-compose.yml"))
         .expect("docker-compose.yml");
-    for line in
-        ["127.0.0.1:8000:8000", "127.0.0.1:5432:5432", "-sharedDb", "POSTGRES_PASSWORD: password"]
-    {
+    for line in [
+        "127.0.0.1:8000:8000",
+        "127.0.0.1:5432:5432",
+        "127.0.0.1:9229:9229",
+        "profiles: [\"cognito\"]",
+        "-sharedDb",
+        "POSTGRES_PASSWORD: password",
+    ] {
         assert!(text.contains(line), "{line}");
     }
     let mut has_compose = world.command("docker");
@@ -24,12 +29,15 @@ fn the_compose_file_is_valid_and_binds_this_machine_only() {
         return;
     }
     let mut command = world.command("docker");
-    command
-        .args(["compose", "-f"])
-        .arg(workspace().join("docker-compose.yml"))
-        .args(["config", "--format", "json"]);
+    command.args(["compose", "-f"]).arg(workspace().join("docker-compose.yml")).args([
+        "--profile",
+        "cognito",
+        "config",
+        "--format",
+        "json",
+    ]);
     let config = Run::of(command).succeeds().json();
-    for service in ["dynamodb-local", "db"] {
+    for service in ["dynamodb-local", "db", "cognito-local"] {
         assert!(
             config["services"][service]["image"].as_str().is_some_and(|image| image.contains(':')),
             "{service}"

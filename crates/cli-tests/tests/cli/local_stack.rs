@@ -59,6 +59,12 @@ fn a_command_gets_the_stack_and_nothing_else() {
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
         assert!(value(name).chars().all(char::is_alphanumeric));
     }
+    if cli_tests::python().is_some() {
+        let cognito = value("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER");
+        assert!(cognito.starts_with("http://127.0.0.1:"));
+        assert_eq!(value("AWS_ENDPOINT_URL_STS"), cognito);
+        assert!(value("AWS_COGNITO_USER_POOL_ID").starts_with("us-east-1_"));
+    }
     assert_eq!(left_behind(&world), Vec::<String>::new());
 }
 
@@ -70,6 +76,47 @@ fn the_main_job_runs_on_it() {
         "PATH={folder}:$PATH; db-setup && ddb-schema-load && ddb-seed && ddb-get-conversation --limit 1"
     );
     Run::of(run(&world, &script)).succeeds().prints("seeded 104 messages").prints("the heron");
+}
+
+#[test]
+fn its_pool_has_the_seeded_people_and_one_without_a_handle() {
+    let Some(_) = cli_tests::python() else { return };
+    let world = World::empty();
+    let folder = cli_tests::binary("ddb-seed").parent().expect("folder").display().to_string();
+    let script = format!(
+        "PATH={folder}:$PATH; db-setup && update-cognito-user-ids --check && cognito-list-users --output jsonl"
+    );
+    let run = Run::of(run(&world, &script)).succeeds();
+    run.clone().prints("4 ids updated, 0 unchanged").says("5 users, 1 of them without");
+    for handle in ["jess-bk", "bayko", "maren", "tariq"] {
+        assert!(run.stdout.contains(&format!("\"handle\":\"{handle}\"")), "{run}");
+    }
+    assert!(run.stdout.contains("\"handle\":null"), "{run}");
+    assert_eq!(left_behind(&world), Vec::<String>::new());
+}
+
+/// Everything else works, and the missing part is said in one line.
+#[test]
+fn without_python_it_goes_on_without_cognito() {
+    let world = World::empty();
+    drop(World::postgres());
+    checkout(&world, &["npm"]);
+    // What is on the PATH, but for Python.
+    let bin = world.folder().join("bin");
+    std::fs::create_dir(&bin).expect("folder");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for program in ["sh", "env", "rm", "initdb", "postgres"] {
+        let found = std::env::split_paths(&path).map(|folder| folder.join(program));
+        if let Some(found) = found.into_iter().find(|file| file.is_file()) {
+            std::os::unix::fs::symlink(found, bin.join(program)).expect("link");
+        }
+    }
+    let mut command = world.tool("local-stack", &["run", "--", "sh", "-c", "env"]);
+    command.env("PATH", bin);
+    let run =
+        Run::of(command).succeeds().prints("CONNECTION_URL=").prints("AWS_ENDPOINT_URL_DYNAMODB=");
+    assert!(!run.stdout.contains("COGNITO"), "{run}");
+    assert_eq!(run.stderr, "without Cognito: there is no `python3`\n");
 }
 
 #[test]
@@ -152,12 +199,14 @@ fn a_kill_leaves_no_server_and_no_cluster() {
     kill_sleeper(&world);
 }
 
-/// A checkout of its own in the world's folder, with what this one downloaded.
-fn checkout(world: &World) {
+/// A checkout of its own in the world's folder, with downloads of this one.
+fn checkout(world: &World, downloads: &[&str]) {
     let state = world.folder().join(".local-stack");
     std::fs::create_dir(&state).expect("folder");
-    let downloads = local_stack::state_folder().expect("folder").join("npm");
-    std::os::unix::fs::symlink(downloads, state.join("npm")).expect("link");
+    let ours = local_stack::state_folder().expect("folder");
+    for download in downloads {
+        std::os::unix::fs::symlink(ours.join(download), state.join(download)).expect("link");
+    }
     std::fs::write(world.folder().join("Cargo.lock"), "").expect("a checkout");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(world.folder(), mode).expect("permissions");
@@ -169,9 +218,11 @@ fn up_keeps_its_data_and_ends_clean() {
     let world = World::empty();
     // Downloads Postgres, where none is installed.
     drop(World::postgres());
-    checkout(&world);
-    if [8000, 5432].iter().any(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()) {
-        return cli_tests::cannot_run("`local-stack up`: port 8000 or 5432 is taken");
+    let has_cognito = cli_tests::python().is_some();
+    let python = local_stack::python_environment().expect("folder");
+    checkout(&world, &["npm", python.file_name().and_then(|name| name.to_str()).expect("a name")]);
+    if [8000, 5432, 9229].iter().any(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()) {
+        return cli_tests::cannot_run("`local-stack up`: port 8000, 5432 or 9229 is taken");
     }
     let up = || {
         let log = world.folder().join("log");
@@ -194,6 +245,7 @@ fn up_keeps_its_data_and_ends_clean() {
     world.run("db-setup", &[]).succeeds();
     world.run("ddb-schema-load", &[]).succeeds();
     world.run("ddb-seed", &[]).succeeds();
+    let users = has_cognito.then(|| users_of_up(&world));
     world
         .run("local-stack", &["up"])
         .ends_with(1)
@@ -207,6 +259,8 @@ fn up_keeps_its_data_and_ends_clean() {
     let child = up();
     world.run("ddb-get-conversation", &["--limit", "1"]).succeeds().prints("the heron");
     world.run("ddb-list-conversations", &[]).succeeds().prints("bayko");
+    // Cognito's users are new, and the same: what was carried over stays good.
+    assert_eq!(has_cognito.then(|| users_of_up(&world)), users);
     let log = std::fs::read_to_string(world.folder().join("log")).expect("log");
     assert!(log.contains("clearing the `postmaster.pid` that a killed run left"), "{log}");
 
@@ -241,6 +295,23 @@ fn up_keeps_its_data_and_ends_clean() {
             drop(TcpListener::bind(("127.0.0.1", port)).expect("nothing was started"));
         }
     }
+
+    // Node's debugger has the same port as Cognito: no reason for no stack.
+    let _mine = TcpListener::bind(("127.0.0.1", 9229)).expect("the port");
+    let child = up();
+    world.run("ddb-get-conversation", &["--limit", "1"]).succeeds();
+    let log = std::fs::read_to_string(world.folder().join("log")).expect("log");
+    assert!(log.contains("without Cognito: cannot listen on 127.0.0.1:9229"), "{log}");
+    stop(child);
+}
+
+/// What `up` says to export, used as it says: the users of its pool.
+fn users_of_up(world: &World) -> String {
+    let log = std::fs::read_to_string(world.folder().join("log")).expect("log");
+    let mut command = world.tool("cognito-list-users", &["--output", "map"]);
+    let exports = log.lines().filter_map(|line| line.trim().strip_prefix("export "));
+    command.envs(exports.filter_map(|export| export.split_once('=')));
+    Run::of(command).ends_with(3).prints("\"bayko\": ").stdout
 }
 
 fn pid_file(world: &World) -> std::path::PathBuf {

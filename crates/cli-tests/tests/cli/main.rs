@@ -2,6 +2,8 @@
 //! with stdout, stderr and exit status looked at.
 
 mod boto3;
+mod cognito_ids;
+mod cognito_list;
 mod compose;
 mod conversations;
 mod db_setup;
@@ -9,12 +11,14 @@ mod drop_table;
 mod dynalite;
 mod faults;
 mod help;
+mod identities;
 mod list_tables;
 mod local_stack;
 mod readme;
 mod scan;
 mod schema_load;
 mod seed;
+mod send_message;
 mod services;
 mod targets;
 mod terminal;

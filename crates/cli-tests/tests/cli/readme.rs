@@ -1,6 +1,7 @@
 //! The README's commands, run as they are written: each `sh` block on a stack
 //! of its own.
 
+use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, World, workspace};
 
 /// The lines of the README's `sh` blocks, block by block.
@@ -21,7 +22,7 @@ fn blocks() -> Vec<Vec<String>> {
 
 /// Takes `cargo run -p TOOL -- ARGUMENTS` for the built tool; in `prod` the
 /// test's own services stand for the account's.
-fn as_run_here(line: &str, world: &World) -> String {
+fn as_run_here(line: &str, world: &World, account: &str) -> String {
     let mut line = line.split("  #").next().unwrap_or_default().trim_end().to_owned();
     line = line.replace("target/debug/", &format!("{}/", tools()));
     while let Some(at) = line.find("cargo run -p ") {
@@ -31,11 +32,26 @@ fn as_run_here(line: &str, world: &World) -> String {
         let after = after.strip_prefix(" --").unwrap_or(after);
         line = format!("{}{}{}", &line[..at], cli_tests::binary(&tool).display(), after);
     }
-    if line.split(' ').any(|word| word == "prod") && !line.contains("db-setup") {
-        line =
-            format!("env -u AWS_ENDPOINT_URL_DYNAMODB {line} --endpoint-url {}", world.endpoint());
+    if line.split(' ').any(|word| word == "prod") {
+        let calls: Vec<String> =
+            line.split(" || ").map(|call| in_prod(call, world, account)).collect();
+        line = calls.join(" || ");
     }
     line
+}
+
+/// The account's Cognito has an address that is nobody's, and the HTTP proxy
+/// leads to the test's own.
+fn in_prod(call: &str, world: &World, account: &str) -> String {
+    let endpoint = if call.starts_with("ddb-") || call.starts_with("check-identities") {
+        format!(" --endpoint-url {}", world.endpoint())
+    } else {
+        String::new()
+    };
+    format!(
+        "env -u AWS_ENDPOINT_URL_DYNAMODB AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER=http://192.0.2.1 \
+         HTTP_PROXY={account} NO_PROXY=127.0.0.1 {call}{endpoint}"
+    )
 }
 
 fn tools() -> String {
@@ -54,9 +70,12 @@ fn every_command_of_the_readme_runs() {
             // Below, and in `local_stack`.
             continue;
         }
-        let world = World::both();
+        let people = ["jess-bk", "bayko", "maren", "tariq"];
+        let Some(world) = World::both().with_pool(&people) else { return };
+        let account = Proxy::start(&world.cognito().url(), |_, _| Answer::Forward).url();
         let mut command = world.command("bash");
-        let script: Vec<String> = block.iter().map(|line| as_run_here(line, &world)).collect();
+        let script: Vec<String> =
+            block.iter().map(|line| as_run_here(line, &world, &account)).collect();
         command.args(["-euo", "pipefail", "-c", &script.join("\n")]).current_dir(workspace());
         command.env("PATH", format!("{}:{}", tools(), std::env::var("PATH").unwrap_or_default()));
         command.env("PROD_CONNECTION_URL", world.prod_url()).env("AWS_REGION", "ca-central-1");
@@ -76,10 +95,18 @@ fn quickstart_ends_with_the_conversation() {
     cli_tests::binary("ddb-seed");
     let mut command = std::process::Command::new(workspace().join("scripts/quickstart"));
     cli_tests::without_cargo_env(&mut command);
-    Run::of(command)
+    let run = Run::of(command)
         .succeeds()
         .prints("seeded 104 messages of jess-bk and bayko")
         .prints("the heron")
-        .says("To keep one running:")
-        .says("cargo run -p local-stack -- up");
+        .prints("bayko to jess-bk, conversation");
+    let run = match cli_tests::python() {
+        Some(_) => run
+            .prints("FORCE_CHANGE_PASSWORD")
+            .says("4 ids updated, 0 unchanged")
+            .says("nothing is broken")
+            .prints("105 messages"),
+        None => run.says("without Cognito"),
+    };
+    run.says("To keep one running:").says("cargo run -p local-stack -- up");
 }

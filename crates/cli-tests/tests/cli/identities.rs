@@ -1,0 +1,448 @@
+//! `check-identities`: each way to break the chain, made on purpose and found.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use cli_tests::proxy::{Answer, Proxy};
+use cli_tests::{BAYKO, GROUP, JESS, Run, World};
+use ops_common::records::Item;
+use serde_json::{Value, json};
+
+const TABLE: &str = "cruddur-messages";
+const STRANGER: &str = "00000000-0000-4000-8000-00000000000a";
+const OTHER_GROUP: &str = "00000000-0000-4000-8000-00000000000b";
+const LAST: &str = "2026-01-01T01:43:00.000000+00:00";
+
+fn item(attributes: &[(&str, &str)]) -> Item {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    attributes.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect()
+}
+
+fn group_row(owner: &str, group: &str, at: &str, message: &str, other: &str) -> Item {
+    item(&[
+        ("pk", &format!("GRP#{owner}")),
+        ("sk", at),
+        ("message_group_uuid", group),
+        ("message", message),
+        ("user_uuid", other),
+        ("user_display_name", "Somebody"),
+        ("user_handle", "somebody"),
+    ])
+}
+
+fn message(group: &str, at: &str, text: &str, sender: &str) -> Item {
+    item(&[
+        ("pk", &format!("MSG#{group}")),
+        ("sk", at),
+        ("message_uuid", "00000000-0000-4000-8000-0000000000ff"),
+        ("message", text),
+        ("user_uuid", sender),
+        ("user_display_name", "Somebody"),
+        ("user_handle", "somebody"),
+    ])
+}
+
+fn delete(world: &World, pk: &str, sk: &str) {
+    let key = |text: &str| AttributeValue::S(text.to_owned());
+    let delete =
+        world.client().delete_item().table_name(TABLE).key("pk", key(pk)).key("sk", key(sk));
+    cli_tests::block_on(delete.send()).expect("delete");
+}
+
+fn delete_messages(world: &World) {
+    for message in world.items(TABLE).iter().filter(|item| item["message_uuid"].is_string()) {
+        delete(world, message["pk"].as_str().expect("pk"), message["sk"].as_str().expect("sk"));
+    }
+}
+
+/// The report, and that the exit code and the report say the same.
+#[track_caller]
+fn report(world: &World) -> Value {
+    let run = world.run("check-identities", &["--output", "json"]);
+    let report = run.json();
+    let people = report["people"].as_array().expect("people");
+    let broken = people.iter().any(|person| !person["broken"].is_null())
+        || report["findings"].as_array().is_some_and(|findings| !findings.is_empty());
+    assert_eq!(run.status, Some(if broken { 3 } else { 0 }), "{run}");
+    report
+}
+
+/// The first broken link of a person.
+#[track_caller]
+fn broken_at(report: &Value, handle: &str) -> (String, String, String) {
+    let people = report["people"].as_array().expect("people");
+    let person = people.iter().find(|person| person["handle"] == handle);
+    let broken = &person.unwrap_or_else(|| panic!("no {handle}: {report:#}"))["broken"];
+    let text =
+        |name: &str| broken[name].as_str().unwrap_or_else(|| panic!("{report:#}")).to_owned();
+    (text("link"), text("what"), text("mend"))
+}
+
+#[track_caller]
+fn is_broken(report: &Value, handle: &str, link: &str, what: &str, mend: &str) {
+    let found = broken_at(report, handle);
+    assert_eq!(found.0, link, "{found:?}");
+    assert!(found.1.contains(what), "{found:?}");
+    assert!(found.2.contains(mend), "{found:?}");
+}
+
+/// Who else is broken.
+fn broken_people(report: &Value) -> Vec<&str> {
+    let people = report["people"].as_array().expect("people").iter();
+    people
+        .filter(|person| !person["broken"].is_null())
+        .filter_map(|p| p["handle"].as_str())
+        .collect()
+}
+
+#[track_caller]
+fn finds(report: &Value, kind: &str, what: &str, mend: &str) {
+    let findings = report["findings"].as_array().expect("findings");
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+    assert!(
+        findings.iter().any(|finding| finding["kind"] == kind
+            && text(finding, "what").contains(what)
+            && text(finding, "mend").contains(mend)),
+        "no {kind}: {what}, {mend}\n{report:#}"
+    );
+}
+
+#[test]
+fn a_healthy_app_is_silent() {
+    let Some(world) = World::whole() else { return };
+    world.add_user("newcomer", None);
+    world
+        .run("check-identities", &[])
+        .succeeds()
+        .prints_only("")
+        .says("looked at 4 people, 1 conversation and 106 items: nothing is broken; ")
+        .says("1 user of the pool with neither a handle nor a row")
+        .does_not_say("error");
+    let mut text = serde_json::to_string_pretty(&report(&world)).expect("JSON");
+    text = text.replace(world.pool(), "POOL").replace(world.database(), "DATABASE");
+    for handle in ["jess-bk", "bayko", "maren", "tariq"] {
+        text = text.replace(&world.sub(handle), &format!("SUB OF {handle}"));
+    }
+    insta::assert_snapshot!("healthy", text);
+}
+
+#[test]
+fn one_person_link_by_link() {
+    let Some(world) = World::whole() else { return };
+    let run = world.run("check-identities", &["--handle", "@bayko"]).succeeds();
+    let cells =
+        |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = run.stdout.lines().skip(2).map(cells).collect();
+    assert_eq!(
+        lines,
+        [
+            format!("sub {} ok", world.sub("bayko")),
+            format!("users.uuid {BAYKO} ok"),
+            "group rows 1 conversation ok".to_owned(),
+            "messages 104 messages ok".to_owned(),
+        ]
+    );
+    world
+        .run("check-identities", &["--handle", "maren"])
+        .succeeds()
+        .says("the inbox of `maren` is empty since nobody has written to them: `ddb-send-message --from HANDLE --to maren TEXT`");
+    world.sql("UPDATE users SET cognito_user_id = 'MOCK' WHERE handle = 'maren'");
+    let run = world
+        .run("check-identities", &["--handle", "maren"])
+        .ends_with(3)
+        .prints("Postgres has the id `MOCK` for them, the pool has another")
+        .says("error: the chain of 1 person is broken\n  hint: `update-cognito-user-ids`");
+    assert_eq!(run.stdout.lines().count(), 3, "stops at the broken link\n{run}");
+    world.run("check-identities", &["--handle", "bayko"]).succeeds();
+    world.run("check-identities", &["--handle", "bayco"]).ends_with(1).prints_only("").says(
+        "error: neither the pool nor Postgres has the handle `bayco`\n  hint: there is: `bayko`",
+    );
+}
+
+#[test]
+fn an_id_that_was_not_carried_over() {
+    let Some(world) = World::whole() else { return };
+    world.sql("UPDATE users SET cognito_user_id = 'MOCK' WHERE handle = 'bayko'");
+    let found = report(&world);
+    is_broken(&found, "bayko", "sub", "Postgres has the id `MOCK`", "`update-cognito-user-ids`");
+    assert_eq!(broken_people(&found), ["bayko"]);
+    world
+        .run("check-identities", &[])
+        .ends_with(3)
+        .prints("person   broken at   because")
+        .says("error: the chain of 1 person is broken\n  hint: `update-cognito-user-ids`");
+    world.run("update-cognito-user-ids", &[]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+#[test]
+fn ids_that_were_swapped() {
+    let Some(world) = World::whole() else { return };
+    for (handle, other) in [("bayko", "maren"), ("maren", "bayko")] {
+        world.sql(&format!(
+            "UPDATE users SET cognito_user_id = '{}' WHERE handle = '{handle}'",
+            world.sub(other)
+        ));
+    }
+    let found = report(&world);
+    is_broken(&found, "bayko", "sub", "they sign in as `maren`", "`update-cognito-user-ids`");
+    is_broken(&found, "maren", "sub", "they sign in as `bayko`", "`update-cognito-user-ids`");
+    world.run("update-cognito-user-ids", &[]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+#[test]
+fn a_sub_in_two_rows() {
+    let Some(world) = World::whole() else { return };
+    world.sql(&format!(
+        "INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('o', 'old', 'o', '{}')",
+        world.sub("bayko")
+    ));
+    let found = report(&world);
+    is_broken(
+        &found,
+        "bayko",
+        "sub",
+        "their sub is in more than one row of Postgres: `bayko`, `old`",
+        "psql",
+    );
+    is_broken(&found, "old", "sub", "no user of the pool has this handle", "sign up");
+}
+
+#[test]
+fn a_person_who_is_on_one_side_only() {
+    let Some(world) = World::whole() else { return };
+    world.add_user("fifth", Some("fifth"));
+    world.add_user("letters", Some("BAYKO"));
+    world.sql("INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('o', 'old', 'o', 'OLD')");
+    let found = report(&world);
+    is_broken(
+        &found,
+        "fifth",
+        "users.uuid",
+        "nobody in Postgres has this handle",
+        "`db-setup --steps seed`",
+    );
+    is_broken(&found, "BAYKO", "users.uuid", "but there is `bayko`", "preferred_username");
+    is_broken(&found, "old", "sub", "no user of the pool has this handle", "sign up");
+    assert_eq!(broken_people(&found), ["BAYKO", "fifth", "old"]);
+}
+
+#[test]
+fn a_handle_that_is_there_twice_or_was_changed() {
+    let Some(world) = World::whole() else { return };
+    world.add_user("again", Some("bayko"));
+    let client = world.cognito().client().expect("a client");
+    let attribute = aws_attribute("preferred_username", "tariq-2");
+    let update = client.admin_update_user_attributes().user_pool_id(world.pool());
+    let update = update.username("tariq").user_attributes(attribute);
+    cli_tests::block_on(update.send()).expect("update");
+    let found = report(&world);
+    is_broken(&found, "bayko", "sub", "2 users of the pool have this handle", "preferred_username");
+    is_broken(
+        &found,
+        "tariq-2",
+        "users.uuid",
+        "Postgres has this sub at `tariq`",
+        "preferred_username",
+    );
+}
+
+fn aws_attribute(name: &str, value: &str) -> local_stack::cognito::Attribute {
+    local_stack::cognito::Attribute::builder().name(name).value(value).build().expect("a name")
+}
+
+/// The daily misery: users created anew, and every message points at nobody.
+#[test]
+fn a_person_who_was_created_anew() {
+    let Some(world) = World::whole() else { return };
+    world.sql(&format!("UPDATE users SET uuid = '{STRANGER}' WHERE handle = 'jess-bk'"));
+    let found = report(&world);
+    is_broken(
+        &found,
+        "jess-bk",
+        "group rows",
+        &format!("as the user {JESS}, and Postgres as {STRANGER}"),
+        "`ddb-seed`",
+    );
+    finds(
+        &found,
+        "unknown user",
+        &format!("the user {JESS} (`jess-bk` in its rows) of 1 conversation is not in Postgres"),
+        "`ddb-seed`",
+    );
+    assert_eq!(broken_people(&found), ["jess-bk"]);
+    world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+#[test]
+fn a_conversation_with_one_row() {
+    let Some(world) = World::whole() else { return };
+    delete(&world, &format!("GRP#{JESS}"), LAST);
+    let found = report(&world);
+    is_broken(
+        &found,
+        "jess-bk",
+        "group rows",
+        &format!("takes part in the conversation {GROUP} and has no row for it"),
+        "`ddb-seed`",
+    );
+    finds(&found, "group rows", "has 1 row in place of two, none for `jess-bk`", "`ddb-seed`");
+    assert_eq!(broken_people(&found), ["jess-bk"]);
+    world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+#[test]
+fn a_conversation_that_is_in_a_list_twice() {
+    let Some(world) = World::whole() else { return };
+    world.put(TABLE, group_row(JESS, GROUP, "2026-01-01T00:00:00.000000+00:00", "old", BAYKO));
+    let found = report(&world);
+    is_broken(&found, "jess-bk", "messages", "is there more than once", "`ddb-seed`");
+    finds(&found, "group rows", "has 3 rows in place of two", "`ddb-seed`");
+    world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+#[test]
+fn a_conversation_without_messages() {
+    let Some(world) = World::whole() else { return };
+    delete_messages(&world);
+    let found = report(&world);
+    is_broken(&found, "jess-bk", "messages", "leads to no messages", "`ddb-seed`");
+    is_broken(&found, "bayko", "messages", "leads to no messages", "`ddb-seed`");
+    finds(
+        &found,
+        "no messages",
+        &format!("the conversation {GROUP} has no messages"),
+        "`ddb-seed`",
+    );
+    world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+#[test]
+fn a_row_that_does_not_show_the_newest_message() {
+    let Some(world) = World::whole() else { return };
+    // Another time, and another text at the same time.
+    world.put(TABLE, message(GROUP, "2026-01-02T00:00:00.000000+00:00", "later", BAYKO));
+    let found = report(&world);
+    is_broken(&found, "jess-bk", "messages", "does not show the newest message", "`ddb-seed`");
+    finds(
+        &found,
+        "stale row",
+        "another newest message than `bayko`, `jess-bk` is shown",
+        "`ddb-seed`",
+    );
+    world.run("ddb-send-message", &["--from", "bayko", "--group", GROUP, "x"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+    let rows = world.items(TABLE);
+    let row = rows.iter().find(|row| row["pk"] == format!("GRP#{JESS}")).expect("row");
+    let at = row["sk"].as_str().expect("sk");
+    world.put(TABLE, group_row(JESS, GROUP, at, "y", BAYKO));
+    is_broken(&report(&world), "jess-bk", "messages", "does not show the newest message", "");
+}
+
+/// In a conversation that no seed wrote, a new message mends it.
+#[test]
+fn conversations_of_people_are_mended_by_a_message() {
+    let Some(world) = World::whole() else { return };
+    let sent = world
+        .run("ddb-send-message", &["--from", "maren", "--to", "tariq", "Hello", "--output", "json"])
+        .succeeds()
+        .json();
+    let group = sent["message_group_uuid"].as_str().expect("a uuid");
+    world.put(TABLE, message(group, "2099-01-02T00:00:00.000000+00:00", "later", BAYKO));
+    let found = report(&world);
+    let mend = format!("`ddb-send-message --from HANDLE --group {group} TEXT`");
+    is_broken(&found, "maren", "messages", "does not show the newest message", &mend);
+    is_broken(
+        &found,
+        "bayko",
+        "group rows",
+        "takes part in the conversation",
+        &format!("`ddb-seed --group {group}`, if a seed wrote it"),
+    );
+    finds(&found, "participants", "more than two people: `bayko`, `maren`, `tariq`", "");
+}
+
+#[test]
+fn what_belongs_to_nobody() {
+    let Some(world) = World::whole() else { return };
+    world.put(TABLE, group_row(STRANGER, OTHER_GROUP, LAST, "x", STRANGER));
+    world.put(TABLE, message("00000000-0000-4000-8000-00000000000c", LAST, "x", STRANGER));
+    world.put(TABLE, item(&[("pk", &format!("MSG#{GROUP}")), ("sk", "soon"), ("message", "x")]));
+    world.put(TABLE, item(&[("pk", "SOMETHING#else"), ("sk", "x")]));
+    let found = report(&world);
+    assert_eq!(broken_people(&found), Vec::<&str>::new());
+    finds(
+        &found,
+        "unknown user",
+        &format!(
+            "the user {STRANGER} (`somebody` in its rows) of 2 conversations is not in Postgres"
+        ),
+        "`db-setup --steps seed`",
+    );
+    finds(&found, "group rows", "00000000000b has 1 row in place of two", "");
+    finds(&found, "participants", "is one of `somebody` with nobody else", "");
+    finds(&found, "no messages", "00000000000b has no messages", "");
+    finds(&found, "group rows", "00000000000c has 0 rows in place of two, none for `somebody`", "");
+    finds(&found, "malformed", "and sk `soon` cannot be read", "`ddb-scan --output jsonl`");
+    world
+        .run("check-identities", &[])
+        .ends_with(3)
+        .prints("found          what")
+        .says("error: 6 findings in the table\n  hint:");
+}
+
+/// Without a table or a database there is nothing to follow.
+#[test]
+fn what_is_missing_is_told() {
+    let Some(world) = World::both().with_pool(&["bayko"]) else { return };
+    world.run("check-identities", &[]).ends_with(1).says("hint: create it with `db-setup`");
+    world.run("db-setup", &[]).succeeds();
+    world.run("check-identities", &[]).ends_with(1).says("hint: create it with `ddb-schema-load`");
+    world
+        .run("check-identities", &["--user-pool-id", "us-east-1_no"])
+        .ends_with(1)
+        .says("there is no user pool");
+    let mut command = world.tool("check-identities", &[]);
+    command.env_remove("AWS_COGNITO_USER_POOL_ID");
+    Run::of(command).ends_with(1).says("error: no Cognito user pool is named");
+}
+
+/// One scan, whatever its pages; a conversation that moves while it is read is
+/// looked at again.
+#[test]
+fn the_table_is_read_once_and_what_moves_meanwhile_is_no_fault() {
+    let Some(world) = World::whole() else { return };
+    let (endpoint, url) = (world.endpoint(), world.local_url());
+    let tool = cli_tests::binary("ddb-send-message");
+    let proxy = Proxy::start(&world.endpoint(), move |number, request| {
+        if request.operation != "Scan" {
+            return Answer::Forward;
+        }
+        assert!(request.body["ProjectionExpression"].is_string());
+        // Between two pages somebody writes.
+        if number == 2 {
+            let mut other = std::process::Command::new(&tool);
+            other.args(["--from", "jess-bk", "--group", GROUP, "x", "--endpoint-url", &endpoint]);
+            Run::of({
+                other.env("CONNECTION_URL", &url);
+                other
+            })
+            .succeeds();
+        }
+        let mut body = request.body.clone();
+        body["Limit"] = json!(20);
+        Answer::Instead { body, add: json!({}) }
+    });
+    let run = world.run("check-identities", &["--endpoint-url", &proxy.url()]).succeeds();
+    run.prints_only("");
+    let requests = proxy.requests();
+    let scans: Vec<_> = requests.iter().filter(|request| request.operation == "Scan").collect();
+    assert!(scans.len() > 4);
+    let first = scans.iter().filter(|scan| scan.body.get("ExclusiveStartKey").is_none()).count();
+    assert_eq!(first, 1);
+    let writes = ["Put", "Update", "Delete", "Batch", "Transact"];
+    assert!(!requests.iter().any(|r| writes.iter().any(|write| r.operation.starts_with(write))));
+}

@@ -1,0 +1,450 @@
+//! `ddb-send-message`, and the app's data path below it
+
+use std::process::Stdio;
+use std::thread;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use cli_tests::proxy::{Answer, Proxy, Request};
+use cli_tests::{BAYKO, GROUP, JESS, Run, World, wait_for};
+use ops_common::records::Item;
+use serde_json::{Value, json};
+
+const TABLE: &str = "cruddur-messages";
+
+/// The messages of a conversation, by time, and its group rows.
+fn conversation(world: &World, group: &str) -> (Vec<Value>, Vec<Value>) {
+    let items = world.items(TABLE);
+    let mut messages: Vec<Value> =
+        items.iter().filter(|item| item["pk"] == format!("MSG#{group}")).cloned().collect();
+    messages.sort_by_key(|item| item["sk"].as_str().map(str::to_owned));
+    let rows = items.into_iter().filter(|item| item["message_group_uuid"] == group).collect();
+    (messages, rows)
+}
+
+/// Two rows, each of which shows the newest message.
+#[track_caller]
+fn is_whole(world: &World, group: &str, messages: usize) {
+    let (found, rows) = conversation(world, group);
+    assert_eq!(found.len(), messages);
+    let newest = found.last().expect("a message");
+    assert_eq!(rows.len(), 2, "{rows:#?}");
+    for row in &rows {
+        assert_eq!((&row["sk"], &row["message"]), (&newest["sk"], &newest["message"]), "{rows:#?}");
+    }
+    assert_ne!(rows[0]["pk"], rows[1]["pk"]);
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+#[test]
+fn a_message_goes_on_with_the_conversation_of_the_two() {
+    let world = World::seeded();
+    let run = world
+        .run("ddb-send-message", &["--from", "@bayko", "--to", "jess-bk", "The heron is back."])
+        .succeeds()
+        .says("capacity units");
+    let line = run.stdout.lines().next().expect("a line");
+    assert!(line.ends_with(&format!("bayko to jess-bk, conversation {GROUP}")), "{run}");
+    assert!(run.stdout.ends_with("\n  The heron is back.\n"), "{run}");
+    is_whole(&world, GROUP, 105);
+    let (messages, rows) = conversation(&world, GROUP);
+    let newest = &messages[104];
+    assert_eq!(newest["user_uuid"], BAYKO);
+    assert_eq!(newest["user_handle"], "bayko");
+    assert_eq!(newest["user_display_name"], "Bayko Lund");
+    let of =
+        |owner: &str| rows.iter().find(|row| row["pk"] == format!("GRP#{owner}")).expect("row");
+    assert_eq!(of(JESS)["user_handle"], "bayko");
+    assert_eq!(of(BAYKO)["user_handle"], "jess-bk");
+    world.run("ddb-list-conversations", &[]).succeeds().prints("The heron is back.");
+}
+
+#[test]
+fn a_first_message_starts_a_conversation() {
+    let world = World::seeded();
+    let run = world
+        .run("ddb-send-message", &["--from", "maren", "--to", "tariq", "Hello", "--output", "json"])
+        .succeeds();
+    let report = run.json();
+    assert_eq!(report["started"], true);
+    assert_eq!(report["to"]["handle"], "tariq");
+    assert_eq!(report["message"]["handle"], "maren");
+    assert_eq!(report["message"]["display_name"], "Maren Holt");
+    assert_eq!(report["message"]["message"], "Hello");
+    let group = report["message_group_uuid"].as_str().expect("a uuid").to_owned();
+    is_whole(&world, &group, 1);
+    // The other one answers, by the conversation and by the person.
+    let answer = ["local", "--from", "tariq", "--group", &group, "Hello yourself"];
+    world.run("ddb-send-message", &answer).succeeds().prints("tariq to maren, conversation");
+    let report = world
+        .run("ddb-send-message", &["--output", "json", "--from", "tariq", "--to", "maren", "And?"])
+        .succeeds()
+        .json();
+    assert_eq!((&report["started"], &report["message_group_uuid"]), (&json!(false), &json!(group)));
+    is_whole(&world, &group, 3);
+    let names: Vec<Value> =
+        conversation(&world, &group).0.iter().map(|message| message["message"].clone()).collect();
+    assert_eq!(names, ["Hello", "Hello yourself", "And?"]);
+}
+
+#[test]
+fn what_else_a_row_holds_it_keeps() {
+    let world = World::seeded();
+    let (_, rows) = conversation(&world, GROUP);
+    for row in rows {
+        let mut item: Item = row
+            .as_object()
+            .expect("an object")
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value.as_str().expect("text"))))
+            .collect();
+        item.insert("unread".into(), AttributeValue::N("7".into()));
+        world.put(TABLE, item);
+    }
+    world.run("ddb-send-message", &["--from", "bayko", "--group", GROUP, "x"]).succeeds();
+    assert!(conversation(&world, GROUP).1.iter().all(|row| row["unread"] == 7));
+    is_whole(&world, GROUP, 105);
+}
+
+/// A clock that is behind, or a conversation seeded into the future.
+#[test]
+fn a_message_is_never_before_the_last_one() {
+    let world = World::ready();
+    world.run("ddb-seed", &["--start", "2099-01-01T00:00:00Z"]).succeeds();
+    world.run("ddb-send-message", &["--from", "bayko", "--to", "jess-bk", "x"]).succeeds();
+    let (messages, _) = conversation(&world, GROUP);
+    assert_eq!(messages[104]["sk"], "2099-01-01T01:43:00.000001+00:00");
+    is_whole(&world, GROUP, 105);
+}
+
+#[test]
+fn who_and_where_have_to_be_right() {
+    let world = World::seeded();
+    let before = world.items(TABLE);
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    for (arguments, status, error) in [
+        (
+            vec!["--from", "bayco", "--to", "jess-bk", "x"],
+            1,
+            "error: in Postgres there is no user `bayco`\n  hint: for `bayco` there is: `bayko`",
+        ),
+        (
+            vec!["--from", "bayko", "--to", "jes", "x"],
+            1,
+            "error: in Postgres there is no user `jes`",
+        ),
+        (
+            vec!["--from", "bayko", "--to", "@bayko", "x"],
+            2,
+            "error: --from and --to are both `bayko`",
+        ),
+        (
+            vec!["--from", "bayko", "--group", unknown, "x"],
+            1,
+            "error: there is no conversation 00000000-0000-4000-8000-000000000000\n  hint: `ddb-list-conversations --handle bayko`",
+        ),
+        (
+            vec!["--from", "maren", "--group", GROUP, "x"],
+            1,
+            "error: `maren` takes no part in the conversation 5ae290ed",
+        ),
+        (vec!["--from", "bayko", "--group", "x", "x"], 2, "invalid value 'x' for '--group <UUID>'"),
+        (vec!["--from", "bayko", "x"], 2, "<--group <UUID>|--to <HANDLE>>"),
+        (vec!["--from", "bayko", "--to", "jess-bk"], 2, "error: there is no message"),
+        (vec!["--from", "bayko", "--to", "jess-bk", ""], 2, "error: the message is empty"),
+        (
+            vec!["--from", "bayko", "--to", "jess-bk", "hi", "there"],
+            2,
+            "error: `hi` is no target: `local` or `prod`\n  hint: a message of more than one word stands in quotes",
+        ),
+        (
+            vec!["prod", "--from", "bayko", "--to", "jess-bk"],
+            2,
+            "error: there is no message, only the target `prod`",
+        ),
+    ] {
+        world.run("ddb-send-message", &arguments).ends_with(status).prints_only("").says(error);
+    }
+    assert_eq!(world.items(TABLE), before);
+}
+
+#[test]
+fn a_text_has_1_to_1024_characters() {
+    let world = World::seeded();
+    let send =
+        |text: &str| world.run("ddb-send-message", &["--from", "bayko", "--to", "jess-bk", text]);
+    send(&"é".repeat(1024)).succeeds();
+    send(&"é".repeat(1025)).ends_with(2).says("error: the message has 1025 characters");
+    send("local").ends_with(2);
+    is_whole(&world, GROUP, 105);
+    world
+        .run("ddb-send-message", &["local", "--from", "bayko", "--to", "jess-bk", "prod"])
+        .succeeds();
+    is_whole(&world, GROUP, 106);
+}
+
+#[test]
+fn a_broken_conversation_is_left_as_it_is() {
+    let world = World::seeded();
+    let (_, rows) = conversation(&world, GROUP);
+    let of_jess = rows.iter().find(|row| row["pk"] == format!("GRP#{JESS}")).expect("row");
+    let key = ["pk", "sk"].map(|name| (name, text(of_jess[name].as_str().expect("text"))));
+    let mut delete = world.client().delete_item().table_name(TABLE);
+    for (name, value) in key {
+        delete = delete.key(name, value);
+    }
+    cli_tests::block_on(delete.send()).expect("delete");
+    let before = world.items(TABLE);
+    world
+        .run("ddb-send-message", &["--from", "bayko", "--group", GROUP, "x"])
+        .ends_with(1)
+        .says("error: the conversation is broken; the message is not sent\n  cause: `jess-bk` has no row for it, and `bayko` has\n  hint: `check-identities`");
+    world
+        .run("ddb-send-message", &["--from", "jess-bk", "--group", GROUP, "x"])
+        .ends_with(1)
+        .says("error: `jess-bk` takes no part in the conversation");
+    assert_eq!(world.items(TABLE), before);
+}
+
+#[test]
+fn twenty_at_once_leave_two_rows_with_the_newest() {
+    let world = World::seeded();
+    thread::scope(|scope| {
+        for i in 0..20 {
+            let world = &world;
+            let from = if i % 2 == 0 { "bayko" } else { "jess-bk" };
+            scope.spawn(move || {
+                let message = format!("message {i}");
+                world
+                    .run("ddb-send-message", &["--from", from, "--group", GROUP, &message])
+                    .succeeds();
+            });
+        }
+    });
+    is_whole(&world, GROUP, 124);
+    let (messages, _) = conversation(&world, GROUP);
+    for i in 0..20 {
+        let text = format!("message {i}");
+        assert_eq!(messages.iter().filter(|message| message["message"] == text).count(), 1);
+    }
+}
+
+fn is_transaction(request: &Request) -> bool {
+    request.operation == "TransactWriteItems"
+}
+
+/// An answer that is lost: the SDK sends again, with the same token.
+#[test]
+fn a_lost_answer_does_not_make_it_two() {
+    let world = World::seeded();
+    for (arguments, group, messages) in [
+        (["--from", "bayko", "--to", "jess-bk", "x"], Some(GROUP), 105),
+        (["--from", "maren", "--to", "tariq", "x"], None, 1),
+    ] {
+        let lost = std::sync::atomic::AtomicBool::new(false);
+        let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+            let first =
+                is_transaction(request) && !lost.swap(true, std::sync::atomic::Ordering::SeqCst);
+            if first { Answer::Lose } else { Answer::Forward }
+        });
+        let mut command = world.tool("ddb-send-message", &arguments);
+        command.args(["--endpoint-url", &proxy.url(), "--output", "json"]);
+        let report = Run::of(command).succeeds().json();
+        let transactions: Vec<Request> =
+            proxy.requests().into_iter().filter(is_transaction).collect();
+        assert_eq!(transactions.len(), 2);
+        assert_eq!(transactions[0].body, transactions[1].body);
+        let sent = report["message_group_uuid"].as_str().expect("a uuid");
+        is_whole(&world, group.unwrap_or(sent), messages);
+    }
+}
+
+/// Both rows moved between the reading and the writing: read again, sent again.
+#[test]
+fn a_lost_race_is_run_again() {
+    let world = World::seeded();
+    let (endpoint, url) = (world.endpoint(), world.local_url());
+    let tool = cli_tests::binary("ddb-send-message");
+    let raced = std::sync::atomic::AtomicBool::new(false);
+    let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+        if is_transaction(request) && !raced.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let mut other = std::process::Command::new(&tool);
+            other.args([
+                "--from",
+                "jess-bk",
+                "--group",
+                GROUP,
+                "first",
+                "--endpoint-url",
+                &endpoint,
+            ]);
+            other.env("CONNECTION_URL", &url);
+            Run::of(other).succeeds();
+        }
+        Answer::Forward
+    });
+    world
+        .run(
+            "ddb-send-message",
+            &["--from", "bayko", "--group", GROUP, "second", "--endpoint-url", &proxy.url()],
+        )
+        .succeeds();
+    assert_eq!(proxy.requests().iter().filter(|request| is_transaction(request)).count(), 2);
+    is_whole(&world, GROUP, 106);
+    let (messages, _) = conversation(&world, GROUP);
+    assert_eq!(messages[104]["message"], "first");
+    assert_eq!(messages[105]["message"], "second");
+}
+
+#[test]
+fn a_busy_table_is_tried_again_and_a_refusal_is_final() {
+    let world = World::seeded();
+    let busy = |reason: &'static str| {
+        let reasons = json!([{"Code": "None"}, {"Code": reason}, {"Code": "None"}]);
+        let body = json!({"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "canceled", "CancellationReasons": reasons});
+        Answer::Reply { status: 400, body }
+    };
+    for (reason, passes) in
+        [("TransactionConflict", true), ("ThrottlingError", true), ("ValidationError", false)]
+    {
+        let left = std::sync::atomic::AtomicUsize::new(2);
+        let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+            use std::sync::atomic::Ordering::SeqCst;
+            let fails = is_transaction(request)
+                && left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+            if fails { busy(reason) } else { Answer::Forward }
+        });
+        let before = conversation(&world, GROUP).0.len();
+        let run = world.run(
+            "ddb-send-message",
+            &["--from", "bayko", "--group", GROUP, "x", "--endpoint-url", &proxy.url()],
+        );
+        if passes {
+            run.succeeds();
+            is_whole(&world, GROUP, before + 1);
+        } else {
+            run.ends_with(1).prints_only("").says(&format!("cause: {reason}"));
+            is_whole(&world, GROUP, before);
+        }
+    }
+}
+
+/// Killed before or after any of its calls arrives: all of it is there, or none.
+#[test]
+fn killed_between_any_two_calls_nothing_is_half_there() {
+    for (arguments, calls) in [
+        (["--from", "bayko", "--to", "jess-bk", "x"], 4),
+        (["--from", "maren", "--to", "tariq", "x"], 2),
+    ] {
+        for call in 0..calls {
+            for arrives in [false, true] {
+                let world = World::seeded();
+                let before = world.items(TABLE);
+                let proxy = Proxy::start(&world.endpoint(), move |number, _| match number {
+                    number if number < call => Answer::Forward,
+                    _ if arrives => Answer::ForwardAndIgnore,
+                    _ => Answer::Ignore,
+                });
+                let mut command = world.tool("ddb-send-message", &arguments);
+                command.args(["--endpoint-url", &proxy.url()]);
+                let mut child =
+                    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("spawn");
+                wait_for("the call", || proxy.dealt_with() > call);
+                child.kill().expect("kill");
+                let _ = child.wait();
+                let after = world.items(TABLE);
+                let last = proxy.requests().pop().expect("a request");
+                if arrives && is_transaction(&last) {
+                    let group = after
+                        .iter()
+                        .find(|item| item["message"] == "x" && item["message_uuid"].is_string())
+                        .and_then(|item| item["pk"].as_str()?.strip_prefix("MSG#"))
+                        .expect("the message");
+                    let messages = if group == GROUP { 105 } else { 1 };
+                    is_whole(&world, group, messages);
+                } else {
+                    assert_eq!(after, before, "killed at call {call}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn prod_asks_and_a_database_of_the_other_environment_is_refused() {
+    let world = World::seeded();
+    let before = world.items(TABLE);
+    let message = ["prod", "--from", "bayko", "--to", "jess-bk", "x"];
+    world
+        .run_prod("ddb-send-message", &message)
+        .ends_with(1)
+        .says(
+            "error: this changes the table `cruddur-messages` in `prod`, and there is no terminal",
+        )
+        .says("hint: consent with --yes");
+    let mut yes = message.to_vec();
+    yes.push("--yes");
+    world
+        .run_prod("ddb-send-message", &yes)
+        .ends_with(1)
+        .says("is stamped `local`, and the target is `prod`");
+    assert_eq!(world.items(TABLE), before);
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    world.run_prod("ddb-send-message", &yes).succeeds();
+    is_whole(&world, GROUP, 105);
+    world
+        .run("ddb-send-message", &["--from", "bayko", "--to", "jess-bk", "x"])
+        .ends_with(1)
+        .says("is stamped `prod`, and the target is `local`");
+}
+
+#[test]
+fn a_leftover_endpoint_changes_nothing() {
+    let world = World::empty();
+    let send = |target: &'static str, endpoint: &str| {
+        let message = [target, "--from", "bayko", "--to", "jess-bk", "x", "--yes"];
+        let mut command = world.prod_command("ddb-send-message", &message);
+        command.env("AWS_ENDPOINT_URL", endpoint);
+        command.env("PROD_CONNECTION_URL", "postgresql://u@127.0.0.1:1/d");
+        Run::of(command).ends_with(1).prints_only("")
+    };
+    send("prod", "http://localhost:8000").says("error: `prod` means AWS, and AWS_ENDPOINT_URL");
+    send("local", "https://dynamodb.ca-central-1.amazonaws.com")
+        .says("error: `local` talks to this machine only, and AWS_ENDPOINT_URL names");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let world = World::seeded();
+    let run = world
+        .run("ddb-send-message", &["--from", "bayko", "--to", "jess-bk", "a\u{1b}[2Jb"])
+        .succeeds();
+    assert!(!run.stdout.contains('\u{1b}'), "{run}");
+    let (messages, _) = conversation(&world, GROUP);
+    assert_eq!(messages[104]["message"], "a\u{1b}[2Jb");
+}
+
+#[test]
+fn conversations_of_a_cognito_sub() {
+    let Some(world) = World::whole() else { return };
+    let sub = world.sub("bayko");
+    world
+        .run("ddb-list-conversations", &["--cognito-sub", &sub])
+        .succeeds()
+        .prints("jess-bk")
+        .says(&format!("1 conversation of user {BAYKO}"));
+    world
+        .run("ddb-list-conversations", &["--cognito-sub", "nobody"])
+        .ends_with(1)
+        .says("error: no user has the Cognito sub `nobody`\n  hint: carry the pool's ids over with `update-cognito-user-ids`");
+    world.sql(&format!("UPDATE users SET cognito_user_id = '{sub}' WHERE handle = 'maren'"));
+    world
+        .run("ddb-list-conversations", &["--cognito-sub", &sub])
+        .ends_with(1)
+        .says(&format!("error: more than one user has the Cognito sub `{sub}`: `bayko`, `maren`"))
+        .says("`check-identities`");
+    world.run("ddb-list-conversations", &["--cognito-sub", &sub, "--handle", "bayko"]).ends_with(2);
+}
