@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use cognito_list_users::pool::User;
+use cognito_list_users::pool::{ByHandle, User};
 use ops_common::env::invocation;
 use ops_common::records::SEEDED_GROUP;
 use ops_common::target::Target;
@@ -56,6 +56,9 @@ pub(crate) struct Person {
     pub(crate) messages: u64,
     /// the first broken link
     pub(crate) broken: Option<Broken>,
+    /// the conversations, whole or not
+    #[serde(skip)]
+    pub(crate) groups: Vec<Uuid>,
 }
 
 /// Something that is on nobody's chain, or a conversation that is not whole.
@@ -71,6 +74,7 @@ pub(crate) struct Finding {
 /// The three stores.
 pub(crate) struct Stores<'a> {
     pub(crate) target: Target,
+    pub(crate) pool_id: &'a str,
     pub(crate) pool: &'a [User],
     pub(crate) people: &'a [Identity],
     pub(crate) table: &'a Table,
@@ -83,21 +87,25 @@ pub(crate) struct Found {
     pub(crate) findings: Vec<Finding>,
     /// users of the pool without a handle and without a row: they have not yet
     /// chosen one
-    pub(crate) newcomers: usize,
+    pub(crate) newcomers: Vec<String>,
 }
 
 impl Stores<'_> {
     pub(crate) fn examine(&self) -> Found {
         let index = Index::of(self);
         let mut people = Vec::new();
-        let mut newcomers = 0;
+        let mut newcomers = Vec::new();
         let mut told: HashSet<Uuid> = HashSet::new();
         for user in self.pool {
             let Some((handle, signed_in)) = index.sign_in(self, user) else {
-                newcomers += 1;
+                newcomers.push(user.username.clone());
                 continue;
             };
             told.extend(index.by_handle.get(handle).map(|row| row.uuid));
+            // A row that has the user's sub is not without one.
+            told.extend(
+                index.by_sub.get(user.sub.as_str()).into_iter().flatten().map(|row| row.uuid),
+            );
             people.push(match signed_in {
                 Ok(row) => {
                     told.insert(row.uuid);
@@ -114,6 +122,7 @@ impl Stores<'_> {
                         conversations: 0,
                         messages: 0,
                         broken: None,
+                        groups: Vec::new(),
                     };
                     Person { broken: Some(broken), ..person.unwrap_or(nobody) }
                 }
@@ -124,7 +133,12 @@ impl Stores<'_> {
             person.broken = Some(Broken {
                 link: Link::Sub,
                 what: "no user of the pool has this handle: they cannot sign in".to_owned(),
-                mend: "sign up in the app, or `aws cognito-idp admin-create-user`".to_owned(),
+                mend: format!(
+                    "sign up in the app, or `aws cognito-idp admin-create-user --user-pool-id {} --username {handle} --user-attributes Name=preferred_username,Value={handle}`; then {}",
+                    self.pool_id,
+                    self.call("update-cognito-user-ids", ""),
+                    handle = row.handle
+                ),
             });
             people.push(person);
         }
@@ -146,14 +160,16 @@ impl Stores<'_> {
             |group: &Group| group.rows.iter().any(|group_row| group_row.owner == row.uuid);
         let in_list = || groups.iter().filter(|(_, group)| has_row(group));
         let broken = self
-            .another_uuid(row)
+            .another_uuid(index, row)
             .or_else(|| {
-                let (uuid, _) = groups.iter().find(|(_, group)| !has_row(group))?;
-                Some(Broken {
-                    link: Link::GroupRows,
-                    what: format!("takes part in the conversation {uuid} and has no row for it"),
-                    mend: self.mend_rows(*uuid),
-                })
+                let rows =
+                    |group: &Group| group.rows.iter().filter(|r| r.owner == row.uuid).count();
+                let (uuid, group) = groups.iter().find(|(_, group)| rows(group) != 1)?;
+                let what = match rows(group) {
+                    0 => format!("takes part in the conversation {uuid} and has no row for it"),
+                    rows => format!("has {rows} rows for the conversation {uuid}"),
+                };
+                Some(Broken { link: Link::GroupRows, what, mend: self.mend_rows(*uuid) })
             })
             .or_else(|| {
                 let (uuid, fault) = in_list()
@@ -171,27 +187,33 @@ impl Stores<'_> {
             conversations: in_list().count(),
             messages: in_list().map(|(_, group)| group.messages).sum(),
             broken,
+            groups: groups.iter().map(|(uuid, _)| *uuid).collect(),
         }
     }
 
     /// The table knows the handle under a uuid that Postgres does not have: the
     /// person was created anew.
-    fn another_uuid(&self, row: &Identity) -> Option<Broken> {
-        let strangers = &self.table.strangers;
-        let others: BTreeSet<&Uuid> = strangers
-            .iter()
-            .filter(|(_, handle)| **handle == row.handle)
-            .map(|(uuid, _)| uuid)
-            .collect();
-        let other = others.first()?;
+    fn another_uuid(&self, index: &Index<'_>, row: &Identity) -> Option<Broken> {
+        let other = index.strangers_by_handle.get(row.handle.as_str())?;
         Some(Broken {
             link: Link::GroupRows,
             what: format!(
                 "the table knows this handle as the user {other}, and Postgres as {}: created anew?",
                 row.uuid
             ),
-            mend: self.call("ddb-seed", ""),
+            mend: self.mend_uuid(index, *other, &row.handle),
         })
+    }
+
+    /// How the conversations of an earlier uuid come back.
+    fn mend_uuid(&self, index: &Index<'_>, uuid: Uuid, handle: &str) -> String {
+        let update = format!("UPDATE users SET uuid = '{uuid}' WHERE handle = '{handle}'");
+        let groups = index.groups_of.get(&uuid).map_or(&[][..], Vec::as_slice);
+        if groups.iter().all(|(group, _)| *group == SEEDED_GROUP) {
+            let seed = self.call("ddb-seed", "");
+            return format!("{seed}; where people have written too, with psql: `{update}`");
+        }
+        format!("with psql: `{update}`")
     }
 
     /// Who writes a conversation's rows anew.
@@ -200,7 +222,28 @@ impl Stores<'_> {
             return self.call("ddb-seed", "");
         }
         let seed = self.call("ddb-seed", &format!(" --group {group}"));
-        format!("{seed}, if a seed wrote it; else put the row by hand")
+        format!(
+            "{seed} where a seed wrote it, else `aws dynamodb put-item` of a row like the other person's"
+        )
+    }
+
+    /// How a person comes into Postgres.
+    fn mend_person(&self, handle: &str, uuid: Option<Uuid>, sub: Option<&str>) -> String {
+        let (column, value) =
+            uuid.map_or_else(Default::default, |uuid| ("uuid, ", format!("'{uuid}', ")));
+        format!(
+            "{} where it is a seeded person, else with psql: `INSERT INTO users ({column}display_name, handle, email, cognito_user_id) VALUES ({value}'NAME', '{handle}', 'EMAIL', '{}')`",
+            self.call("db-setup", " --steps seed"),
+            sub.unwrap_or("SUB")
+        )
+    }
+
+    /// How a user of the pool is changed.
+    fn mend_user(&self, user: &User, handle: &str) -> String {
+        format!(
+            "`aws cognito-idp admin-update-user-attributes --user-pool-id {} --username {} --user-attributes Name=preferred_username,Value={handle}`",
+            self.pool_id, user.username
+        )
     }
 
     /// Who moves a conversation's rows to its last message.
@@ -235,11 +278,10 @@ impl Stores<'_> {
                     count(groups, "conversation")
                 ),
                 mend: match anew {
-                    Some(_) => self.call("ddb-seed", ""),
-                    None => format!(
-                        "{}, if it is a seeded person; else add it to `users`",
-                        self.call("db-setup", " --steps seed")
-                    ),
+                    Some(row) => self.mend_uuid(index, uuid, &row.handle),
+                    None => {
+                        self.mend_person(handle.map_or("HANDLE", String::as_str), Some(uuid), None)
+                    }
                 },
             }
         };
@@ -319,11 +361,10 @@ impl Stores<'_> {
 
 /// What is wrong with one participant's row of a conversation.
 fn fault_of_row(group: &Group, owner: Uuid) -> Option<&'static str> {
-    let rows: Vec<_> = group.rows.iter().filter(|row| row.owner == owner).collect();
+    let mut rows = group.rows.iter().filter(|row| row.owner == owner);
     match group.newest {
-        _ if rows.len() > 1 => Some("is there more than once"),
         None => Some("leads to no messages"),
-        Some(newest) if rows.iter().any(|row| row.last != newest) => {
+        Some(newest) if rows.any(|row| row.last != newest) => {
             Some("does not show the newest message")
         }
         Some(_) => None,
@@ -336,7 +377,8 @@ struct Index<'a> {
     by_sub: HashMap<&'a str, Vec<&'a Identity>>,
     by_handle: HashMap<&'a str, &'a Identity>,
     by_letters: HashMap<String, &'a Identity>,
-    users_of_handle: HashMap<&'a str, usize>,
+    pool: ByHandle<'a>,
+    strangers_by_handle: HashMap<&'a str, Uuid>,
     /// each conversation that names the person
     groups_of: HashMap<Uuid, Vec<(Uuid, &'a Group)>>,
 }
@@ -348,10 +390,6 @@ impl<'a> Index<'a> {
             if let Some(sub) = &row.cognito_user_id {
                 by_sub.entry(sub).or_default().push(row);
             }
-        }
-        let mut users_of_handle = HashMap::new();
-        for handle in stores.pool.iter().filter_map(|user| user.handle.as_deref()) {
-            *users_of_handle.entry(handle).or_default() += 1;
         }
         let mut groups_of: HashMap<Uuid, Vec<(Uuid, &Group)>> = HashMap::new();
         for (uuid, group) in &stores.table.groups {
@@ -367,7 +405,13 @@ impl<'a> Index<'a> {
             by_sub,
             by_handle: stores.people.iter().map(|row| (row.handle.as_str(), row)).collect(),
             by_letters: stores.people.iter().map(|row| (row.handle.to_lowercase(), row)).collect(),
-            users_of_handle,
+            pool: ByHandle::of(stores.pool),
+            strangers_by_handle: stores
+                .table
+                .strangers
+                .iter()
+                .map(|(uuid, handle)| (handle.as_str(), *uuid))
+                .collect(),
             groups_of,
         }
     }
@@ -394,14 +438,21 @@ impl<'a> Index<'a> {
             return Some((row.handle.as_str(), self.only_row(stores, rows)));
         };
         let broken = |link, what: String, mend: String| Err(Broken { link, what, mend });
-        let rename = || {
-            "`aws cognito-idp admin-update-user-attributes` gives another `preferred_username`"
-                .to_owned()
-        };
-        let users = self.users_of_handle.get(handle).copied().unwrap_or_default();
-        if users > 1 {
-            let what = format!("{users} users of the pool have this handle");
-            return Some((handle, broken(Link::Sub, what, rename())));
+        if let Some(subs) = self.pool.duplicates.get(handle) {
+            let what = format!(
+                "{} users of the pool have this handle, this one is `{}`",
+                subs.len(),
+                user.username
+            );
+            return Some((handle, broken(Link::Sub, what, stores.mend_user(user, "ANOTHER"))));
+        }
+        if !user.enabled {
+            let what = format!("their user of the pool, `{}`, is disabled", user.username);
+            let mend = format!(
+                "`aws cognito-idp admin-enable-user --user-pool-id {} --username {}`",
+                stores.pool_id, user.username
+            );
+            return Some((handle, broken(Link::Sub, what, mend)));
         }
         let of_handle = self.by_handle.get(handle).copied();
         let result = match (rows, of_handle) {
@@ -409,7 +460,7 @@ impl<'a> Index<'a> {
             ([row], None) => broken(
                 Link::User,
                 format!("Postgres has this sub at `{}`, and nobody of this handle", row.handle),
-                format!("{}, or rename the row", rename()),
+                stores.mend_user(user, &row.handle),
             ),
             ([], Some(row)) => broken(
                 Link::Sub,
@@ -423,15 +474,12 @@ impl<'a> Index<'a> {
                 Some(row) => broken(
                     Link::User,
                     format!("nobody in Postgres has this handle, but there is `{}`", row.handle),
-                    format!("{}, or rename the row", rename()),
+                    stores.mend_user(user, &row.handle),
                 ),
                 None => broken(
                     Link::User,
                     "nobody in Postgres has this handle".to_owned(),
-                    format!(
-                        "{}, if it is a seeded person; else add it to `users`",
-                        stores.call("db-setup", " --steps seed")
-                    ),
+                    stores.mend_person(handle, None, Some(&user.sub)),
                 ),
             },
             ([row], Some(_)) => broken(

@@ -15,8 +15,8 @@ use ops_common::dynamodb::Dynamo;
 use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::ui::{Cells, Ui, count, nearest, quoted, units};
-use ops_common::users;
+use ops_common::ui::{Cells, Ui, count, nearest, printable, quoted, units};
+use ops_common::{stamp, users};
 use serde::Serialize;
 
 use chain::{Finding, Found, Link, Person, Stores};
@@ -70,7 +70,7 @@ struct Report<'a> {
     database: &'a str,
     table: &'a str,
     people: &'a [Person],
-    /// none where one person is looked at
+    /// of one person's conversations, where one is looked at
     findings: &'a [Finding],
     items: usize,
     consumed_capacity: f64,
@@ -79,15 +79,17 @@ struct Report<'a> {
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = args.target.target;
     let url = ConnectionUrl::from_env(target)?;
+    let dynamo = Dynamo::connect(target, &args.dynamo, ui).await?;
     let pool =
         UserPool::connect(&args.pool, args.dynamo.profile.as_deref(), Some(target), ui).await?;
-    let dynamo = Dynamo::connect(target, &args.dynamo, ui).await?;
     let name = args.table.name();
     ui.acts_on(url.place());
     ui.acts_on(pool.place());
     ui.acts_on(format_args!("{}  table {name}", dynamo.place()));
 
-    let people = users::identities(&Db::connect(&url, ui).await?).await?;
+    let postgres = Db::connect(&url, ui).await?;
+    stamp::of_this_environment(&postgres, &url).await?;
+    let mut people = users::identities(&postgres).await?;
     let users = pool.users(ui).await?;
     let handle = args.handle.as_deref().map(|handle| handle.trim_start_matches('@'));
     if let Some(handle) = handle {
@@ -102,12 +104,20 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         }
     }
     let known: HashSet<_> = people.iter().map(|person| person.uuid).collect();
-    let table = Table::read(&dynamo, &name, &known, ui).await?;
-    let stores = Stores { target, pool: &users, people: &people, table: &table };
+    let mut table = Table::read(&dynamo, &name, &known, ui).await?;
+    if !table.strangers.is_empty() {
+        // Somebody may have signed up while the table was read.
+        people = users::identities(&postgres).await?;
+        table.strangers.retain(|uuid, _| people.iter().all(|person| person.uuid != *uuid));
+    }
+    let stores =
+        Stores { target, pool_id: pool.id(), pool: &users, people: &people, table: &table };
     let mut found = stores.examine();
     if let Some(handle) = handle {
         found.people.retain(|person| person.handle == handle);
-        found.findings.clear();
+        let groups: HashSet<_> =
+            found.people.iter().flat_map(|person| &person.groups).copied().collect();
+        found.findings.retain(|finding| finding.uuid.is_some_and(|uuid| groups.contains(&uuid)));
     }
 
     if args.output.json() {
@@ -122,9 +132,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             consumed_capacity: table.consumed_capacity,
         })?;
     } else if handle.is_some() {
-        for person in &found.people {
+        for (index, person) in found.people.iter().enumerate() {
+            if index > 0 {
+                ui.line("")?;
+            }
             show_chain(person, ui)?;
         }
+        show_findings(&found.findings, ui)?;
     } else {
         show_broken(&found, ui)?;
     }
@@ -150,41 +164,54 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             ));
         }
     }
-    if found.newcomers > 0 && handle.is_none() {
+    if !found.newcomers.is_empty() && handle.is_none() {
         ui.note(format_args!(
-            "{} of the pool with neither a handle nor a row: not signed up to the end",
-            count(found.newcomers, "user")
+            "{} of the pool with neither a handle nor a row: not signed up to the end: {}",
+            count(found.newcomers.len(), "user"),
+            printable(&quoted(found.newcomers.iter().take(NAMED)))
         ));
     }
     verdict
 }
 
-/// What is broken, each with what mends it; nothing where all is whole.
+/// What is broken, each with what mends it; nothing where all is whole. Where
+/// there is no room for that, the error's hints have it.
 fn show_broken(found: &Found, ui: &Ui) -> Result<(), Error> {
+    let columns = if ui.is_narrow() { 3 } else { 4 };
     let broken = found.people.iter().filter_map(|person| {
         let broken = person.broken.as_ref()?;
-        Some(vec![
+        let mut row = vec![
             person.handle.clone(),
             broken.link.name().to_owned(),
             broken.what.clone(),
             broken.mend.clone(),
-        ])
+        ];
+        row.truncate(columns);
+        Some(row)
     });
     let broken: Vec<_> = broken.collect();
     if !broken.is_empty() {
-        ui.table(&["person", "broken at", "because", "mend it with"], &broken, Cells::Wrapped)?;
+        let header = ["person", "broken at", "because", "mend it with"];
+        ui.table(&header[..columns], &broken, Cells::Wrapped)?;
+        if !found.findings.is_empty() {
+            ui.line("")?;
+        }
     }
-    if found.findings.is_empty() {
+    show_findings(&found.findings, ui)
+}
+
+fn show_findings(findings: &[Finding], ui: &Ui) -> Result<(), Error> {
+    if findings.is_empty() {
         return Ok(());
     }
-    if !broken.is_empty() {
-        ui.line("")?;
-    }
+    let columns = if ui.is_narrow() { 2 } else { 3 };
     let row = |finding: &Finding| {
-        vec![finding.kind.to_owned(), finding.what.clone(), finding.mend.clone()]
+        let mut row = vec![finding.kind.to_owned(), finding.what.clone(), finding.mend.clone()];
+        row.truncate(columns);
+        row
     };
-    let rows: Vec<_> = found.findings.iter().map(row).collect();
-    ui.table(&["found", "what", "mend it with"], &rows, Cells::Wrapped)
+    let rows: Vec<_> = findings.iter().map(row).collect();
+    ui.table(&["found", "what", "mend it with"][..columns], &rows, Cells::Wrapped)
 }
 
 /// One person's chain, link by link, up to the one that is broken.
@@ -210,27 +237,31 @@ fn show_chain(person: &Person, ui: &Ui) -> Result<(), Error> {
 
 /// The error for what is broken, with every way to mend it once.
 fn verdict(found: &Found) -> Result<(), Error> {
-    let broken: Vec<_> = found.people.iter().filter_map(|person| person.broken.as_ref()).collect();
-    if broken.is_empty() && found.findings.is_empty() {
-        return Ok(());
-    }
+    let broken =
+        || found.people.iter().filter_map(|person| Some((person, person.broken.as_ref()?)));
+    let handles: HashSet<&str> = broken().map(|(person, _)| person.handle.as_str()).collect();
     let mut what = Vec::new();
-    if !broken.is_empty() {
-        what.push(format!("the chain of {} is broken", count(broken.len(), "person")));
+    if !handles.is_empty() {
+        what.push(format!("the chain of {} is broken", count(handles.len(), "person")));
     }
     if !found.findings.is_empty() {
         what.push(format!("{} in the table", count(found.findings.len(), "finding")));
     }
+    if what.is_empty() {
+        return Ok(());
+    }
     let mut error = Error::new(what.join(", and ")).exit(Exit::Partial);
-    let mends = broken.iter().map(|broken| &broken.mend);
+    let mends = broken().map(|(_, broken)| &broken.mend);
     let mut seen = BTreeSet::new();
     for mend in mends.chain(found.findings.iter().map(|finding| &finding.mend)) {
         if seen.len() < HINTS && seen.insert(mend) {
-            error = error.hint(mend);
+            error = error.hint(printable(mend));
         }
     }
     Err(error)
 }
 
-/// More ways to mend than these are in the table above.
-const HINTS: usize = 5;
+/// More ways to mend than these are in the JSON.
+const HINTS: usize = 10;
+/// As many users are named.
+const NAMED: usize = 10;

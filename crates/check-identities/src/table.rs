@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use ops_common::conversations::{Period, partition, rows_of_group};
+use ops_common::conversations::{newest_message, rows_of_group};
 use ops_common::dynamodb::Dynamo;
 use ops_common::error::Error;
-use ops_common::keys::{GroupKey, SortTime};
+use ops_common::keys::SortTime;
 use ops_common::records::{Item, Message, MessageGroup};
 use ops_common::table_lifecycle::missing;
 use ops_common::ui::{Ui, count};
@@ -21,9 +21,11 @@ const ATTRIBUTES: &str =
 /// As many rows that cannot be read are named.
 const NAMED: usize = 20;
 
-/// As many conversations are looked at again: more are not in the middle of
-/// being written to.
+/// As many conversations are looked at again: where more are not whole, it is
+/// not for being written to at this moment.
 const LOOKED_AT_AGAIN: usize = 100;
+/// How often.
+const LOOKS: usize = 3;
 
 /// The table.
 #[derive(Debug, Default)]
@@ -108,7 +110,7 @@ impl Table {
         ui: &Ui,
     ) -> Result<Self, Error> {
         let mut table = Self::default();
-        let mut progress = ui.progress();
+        let mut progress = ui.progress(format_args!("reading the table `{name}`"));
         let scan = db
             .client()
             .scan()
@@ -174,31 +176,45 @@ impl Table {
     }
 
     /// A scan takes a while, and a conversation that moves meanwhile can be seen
-    /// half here and half there. What is not whole is read again, all of it at
-    /// one moment.
+    /// half here and half there. What is not whole is read again, and once more
+    /// where the reading fell between the two halves of a write.
     async fn look_again(&mut self, db: &Dynamo, name: &str) -> Result<(), Error> {
-        let suspects = || self.groups.iter().filter(|(_, group)| !group.is_whole());
-        if suspects().count() > LOOKED_AT_AGAIN {
-            return Ok(());
-        }
-        let suspects: Vec<Uuid> = suspects().map(|(uuid, _)| *uuid).collect();
-        for uuid in suspects {
-            let Some(group) = self.groups.get_mut(&uuid) else { continue };
-            let mut rows = Vec::new();
-            for participant in group.participants() {
-                let found = rows_of_group(db, name, participant, uuid).await?;
-                self.consumed_capacity += found.consumed_capacity;
-                let readable =
-                    found.rows.iter().filter_map(|row| MessageGroup::from_item(row).ok());
-                rows.extend(readable.map(GroupRow::from));
+        for _ in 0..LOOKS {
+            let suspects = self.groups.iter().filter(|(_, group)| !group.is_whole());
+            let suspects: Vec<Uuid> =
+                suspects.map(|(uuid, _)| *uuid).take(LOOKED_AT_AGAIN + 1).collect();
+            if suspects.is_empty() || suspects.len() > LOOKED_AT_AGAIN {
+                break;
             }
-            let pk = GroupKey(uuid).to_string();
-            let newest = partition(db, name, &pk, Period::default(), Some(1)).await?;
-            self.consumed_capacity += newest.consumed_capacity;
-            let newest = newest.rows.first().and_then(|item| Message::from_item(item).ok());
-            group.newest = newest.map(|message| Last::new(message.sent_at, &message.text));
-            group.rows = rows;
+            for uuid in suspects {
+                self.read_again(db, name, uuid).await?;
+            }
         }
+        Ok(())
+    }
+
+    async fn read_again(&mut self, db: &Dynamo, name: &str, uuid: Uuid) -> Result<(), Error> {
+        let Some(group) = self.groups.get_mut(&uuid) else { return Ok(()) };
+        let mut unread = group.participants();
+        let mut read = HashSet::new();
+        group.rows.clear();
+        while let Some(participant) = unread.iter().next().copied() {
+            unread.remove(&participant);
+            read.insert(participant);
+            let found = rows_of_group(db, name, participant, uuid).await?;
+            self.consumed_capacity += found.consumed_capacity;
+            for row in found.rows.iter().filter_map(|row| MessageGroup::from_item(row).ok()) {
+                // A conversation that was started meanwhile: its rows name the other.
+                if !read.contains(&row.other.uuid) {
+                    unread.insert(row.other.uuid);
+                }
+                group.rows.push(row.into());
+            }
+        }
+        let newest = newest_message(db, name, uuid).await?;
+        self.consumed_capacity += newest.consumed_capacity;
+        let last = |message: &Message| Last::new(message.sent_at, &message.text);
+        group.newest = newest.rows.first().map(last);
         Ok(())
     }
 }

@@ -348,7 +348,7 @@ impl World {
             tokio::spawn(connection);
             client
         });
-        Session { _client: client, _runtime: runtime }
+        Session { client, runtime }
     }
 
     /// Runs SQL in the server's database `postgres`; the first column.
@@ -422,7 +422,9 @@ impl World {
     /// Like [`World::prod_tool`], with no endpoint named.
     pub fn prod_command(&self, tool: &str, arguments: &[&str]) -> Command {
         let mut command = self.tool(tool, arguments);
-        command.env_remove("AWS_ENDPOINT_URL_DYNAMODB").env_remove("CONNECTION_URL");
+        for variable in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_STS", "CONNECTION_URL"] {
+            command.env_remove(variable);
+        }
         if self.server.is_some() {
             command.env("PROD_CONNECTION_URL", self.prod_url());
         }
@@ -455,10 +457,17 @@ impl Drop for World {
     }
 }
 
-/// A connection that does nothing.
+/// A connection that does nothing by itself.
 pub struct Session {
-    _client: tokio_postgres::Client,
-    _runtime: tokio::runtime::Runtime,
+    client: tokio_postgres::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Session {
+    /// Runs SQL in it.
+    pub fn sql(&self, statement: &str) {
+        self.runtime.block_on(self.client.batch_execute(statement)).expect("SQL");
+    }
 }
 
 /// The tools' own client has the one HTTP client that this workspace builds.

@@ -2,19 +2,19 @@
 
 pub mod pool;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use ops_common::args::UiArgs;
 use ops_common::cli;
 use ops_common::error::{Error, Exit};
 use ops_common::times;
-use ops_common::ui::{Cells, Ui, count, quoted};
+use ops_common::ui::{Cells, Ui, count, printable, quoted};
 use serde::Serialize;
 
-use pool::{PoolArgs, ProfileArg, User, UserPool};
+use pool::{ByHandle, PoolArgs, ProfileArg, User, UserPool};
 
 /// List the users of a Cognito user pool, from every page
 ///
@@ -32,7 +32,7 @@ use pool::{PoolArgs, ProfileArg, User, UserPool};
 struct Args {
     /// Only users that match: one attribute, `=` or `^=` (starts with), a text
     /// in double quotes
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = NonEmptyStringValueParser::new())]
     filter: Option<String>,
 
     /// At most this many users
@@ -150,36 +150,25 @@ fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
 /// Prints the handles that one user has. The inner result is the error for what
 /// had to be left out.
 fn show_map(users: &[User], ui: &Ui) -> Result<Result<(), Error>, Error> {
-    let mut subs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut left_out = 0;
-    for user in users {
-        match &user.handle {
-            Some(handle) => subs.entry(handle).or_default().push(&user.sub),
-            None => {
-                left_out += 1;
-                ui.warn(format_args!(
-                    "the user `{}` (sub {}) has no `preferred_username`",
-                    user.username, user.sub
-                ));
-            }
-        }
-    }
-    for (handle, subs) in subs.iter().filter(|(_, subs)| subs.len() > 1) {
-        left_out += subs.len();
+    let by_handle = ByHandle::of(users);
+    for user in &by_handle.without_handle {
         ui.warn(format_args!(
-            "the handle `{handle}` is there {} times: subs {}",
+            "the user `{}` (sub {}) has no `preferred_username`",
+            printable(&user.username),
+            user.sub
+        ));
+    }
+    for (handle, subs) in &by_handle.duplicates {
+        ui.warn(format_args!(
+            "the handle `{}` is there {} times: subs {}",
+            printable(handle),
             subs.len(),
             quoted(subs)
         ));
     }
-    let map: BTreeMap<&str, &str> = subs
-        .into_iter()
-        .filter_map(|(handle, subs)| match subs[..] {
-            [sub] => Some((handle, sub)),
-            _ => None,
-        })
-        .collect();
-    ui.json(&map)?;
+    ui.json(&by_handle.subs)?;
+    let left_out =
+        by_handle.without_handle.len() + by_handle.duplicates.values().map(Vec::len).sum::<usize>();
     if left_out == 0 {
         return Ok(Ok(()));
     }

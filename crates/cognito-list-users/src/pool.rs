@@ -1,6 +1,6 @@
 //! A Cognito user pool and its users, from every page. For the other tools too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
@@ -15,7 +15,7 @@ use ops_common::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::keys::SortTime;
-use ops_common::net::is_this_machine;
+use ops_common::net::{is_this_machine, refuse_public_address};
 use ops_common::target::{Endpoint, LocalHosts, Target};
 use ops_common::ui::{Ui, count};
 use serde::Serialize;
@@ -86,6 +86,41 @@ pub struct User {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// The users of a pool by handle: those that it leads to one of, and the others.
+#[derive(Debug, Default)]
+pub struct ByHandle<'a> {
+    /// handle to `sub`, where one user has the handle
+    pub subs: BTreeMap<&'a str, &'a str>,
+    /// handle to `sub`s, where more than one have
+    pub duplicates: BTreeMap<&'a str, Vec<&'a str>>,
+    /// who has none
+    pub without_handle: Vec<&'a User>,
+}
+
+impl<'a> ByHandle<'a> {
+    /// Sorts users so.
+    #[must_use]
+    pub fn of(users: &'a [User]) -> Self {
+        let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut result = Self::default();
+        // A pool that changes while it is listed can show a user on two pages.
+        let mut seen = HashSet::new();
+        for user in users.iter().filter(|user| seen.insert(&user.sub)) {
+            match &user.handle {
+                Some(handle) => all.entry(handle).or_default().push(&user.sub),
+                None => result.without_handle.push(user),
+            }
+        }
+        for (handle, subs) in all {
+            match subs[..] {
+                [sub] => _ = result.subs.insert(handle, sub),
+                _ => _ = result.duplicates.insert(handle, subs),
+            }
+        }
+        result
+    }
+}
+
 impl UserPool {
     /// The pool that the flag or the environment names.
     ///
@@ -123,10 +158,12 @@ impl UserPool {
                 .hint(format!("take it out for this call: `env -u {variable} …`")));
             }
             Some(endpoint) => {
+                refuse_public_address(&endpoint.host(), endpoint.port(), variable).await?;
                 let region = region.unwrap_or_else(|| aws::LOCAL_REGION.to_owned());
                 (aws::local_config(endpoint, region.clone()), region)
             }
             None => {
+                refuse_to_sign_in_elsewhere()?;
                 let config =
                     aws::account_config(region.as_deref(), profile, endpoint.as_ref()).await?;
                 let region = aws::region_of(&config).map_err(|_| no_region(&id))?;
@@ -187,7 +224,7 @@ impl UserPool {
             filter: filter.map(str::to_owned),
             next: Next::First,
             listed: 0,
-            progress: ui.progress(),
+            progress: ui.progress("listing the pool"),
         }
     }
 
@@ -202,7 +239,7 @@ impl UserPool {
                 self.id
             ))
             .hint(format!(
-                "look at {}; `local-stack up` prints the id of its pool",
+                "look at --user-pool-id or {}; `local-stack up` prints the id of its pool",
                 env::AWS_COGNITO_USER_POOL_ID
             )),
             ("ResourceNotFoundException", ..) => Error::new(format!(
@@ -306,6 +343,20 @@ fn user(user: UserType) -> Result<User, Error> {
         username,
         attributes,
     })
+}
+
+/// The SDK's own sign-in (SSO, roles) follows AWS_ENDPOINT_URL, which in this app
+/// leads to DynamoDB: a token would go there.
+fn refuse_to_sign_in_elsewhere() -> Result<(), Error> {
+    let variable = env::AWS_ENDPOINT_URL;
+    if env::var(variable).is_none() || env::var(env::AWS_ACCESS_KEY_ID).is_some() {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{variable} in the environment means DynamoDB in this app, and the AWS SDK would sign in there"
+    ))
+    .hint(format!("take it out for this call: `env -u {variable} …`"))
+    .hint("in containers name DynamoDB with AWS_ENDPOINT_URL_DYNAMODB in its place"))
 }
 
 /// The region that a pool's id begins with: `us-east-1` of `us-east-1_AbC`.

@@ -306,7 +306,11 @@ async fn run_steps(
         }
         reports.push(StepReport { step: *step, did, seconds });
     }
-    printed.map(|()| (reports, not_carried_over))
+    // What is not done is worse than a reader that went away.
+    match not_carried_over {
+        Some(error) => Ok((reports, Some(error))),
+        None => printed.map(|()| (reports, None)),
+    }
 }
 
 fn only_the_rest_is_done(error: Error, done: &[StepReport], target: Target) -> Error {

@@ -16,9 +16,20 @@ use crate::SqlFile;
 use crate::sql_file::line_of;
 use crate::stamp;
 
+/// Whether a step was done.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    #[default]
+    Done,
+    Skipped,
+    Failed,
+}
+
 /// What a step did, in words and in numbers.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Did {
+    status: Status,
     #[serde(rename = "did")]
     pub(crate) words: String,
     changed: bool,
@@ -35,7 +46,8 @@ pub(crate) struct Did {
 impl Did {
     /// A step that failed, where those before it stay done.
     pub(crate) fn not_done(error: &Error) -> Self {
-        Self { words: format!("not done: {}", error.message()), ..Self::default() }
+        let words = format!("not done: {}", error.message());
+        Self { status: Status::Failed, words, ..Self::default() }
     }
 }
 
@@ -257,7 +269,7 @@ pub(crate) async fn cognito_ids(
             "skipped: no user pool is named (--user-pool-id or {})",
             env::AWS_COGNITO_USER_POOL_ID
         );
-        return Ok(Did { words, ..Did::default() });
+        return Ok(Did { status: Status::Skipped, words, ..Did::default() });
     };
     let report = update_cognito_user_ids::carry_over(pool, url, permit, ui).await?;
     report.warn(ui);

@@ -10,7 +10,7 @@ use ops_common::dynamodb::Dynamo;
 use ops_common::env::invocation;
 use ops_common::error::Error;
 use ops_common::keys::SortTime;
-use ops_common::records::SEEDED_GROUP;
+use ops_common::records::{ApiMessage, Message, SEEDED_GROUP};
 use ops_common::ui::{Cells, Ui, count, units};
 use ops_common::{cli, times};
 use serde::Serialize;
@@ -65,17 +65,8 @@ pub fn main() -> ExitCode {
 #[derive(Serialize)]
 struct Report {
     message_group_uuid: Uuid,
-    messages: Vec<ShownMessage>,
+    messages: Vec<ApiMessage>,
     consumed_capacity: f64,
-}
-
-#[derive(Serialize)]
-struct ShownMessage {
-    uuid: Uuid,
-    display_name: String,
-    handle: String,
-    message: String,
-    created_at: String,
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
@@ -93,20 +84,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 
     let shown = found.rows.len();
     if args.output.json() {
-        let shown_message = |message: ops_common::records::Message| ShownMessage {
-            uuid: message.uuid,
-            display_name: message.sender.display_name,
-            handle: message.sender.handle,
-            message: message.text,
-            created_at: message.sent_at.to_string(),
-        };
         ui.json(&Report {
             message_group_uuid: args.group,
-            messages: found.rows.into_iter().map(shown_message).collect(),
+            messages: found.rows.into_iter().map(ApiMessage::from).collect(),
             consumed_capacity: found.consumed_capacity,
         })?;
     } else if shown > 0 {
-        let cells = |message: &ops_common::records::Message| {
+        let cells = |message: &Message| {
             vec![
                 times::local(message.sent_at.time()),
                 message.sender.handle.clone(),

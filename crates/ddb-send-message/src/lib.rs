@@ -14,9 +14,9 @@ use ops_common::dynamodb::Dynamo;
 use ops_common::error::Error;
 use ops_common::keys::SortTime;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::records::Person;
+use ops_common::records::{ApiMessage, Person};
 use ops_common::target::Target;
-use ops_common::ui::{Ui, units};
+use ops_common::ui::{Ui, printable, units};
 use ops_common::{cli, stamp, times, users};
 use serde::Serialize;
 use uuid::Uuid;
@@ -44,8 +44,8 @@ struct Args {
     target_or_text: Option<String>,
 
     /// The message (required), 1 to 1,024 characters; more than one word in
-    /// quotes
-    text: Option<String>,
+    /// quotes, and behind `--` where it begins with `-`
+    text: Vec<String>,
 
     /// Handle of the sender
     #[arg(long, value_name = "HANDLE")]
@@ -79,15 +79,20 @@ impl Args {
             return Err(Error::usage("there is no message").hint("it stands last, in quotes"));
         };
         let target = Target::from_str(first, false);
-        match (&self.text, target) {
-            (Some(text), Ok(target)) => Ok((target, text)),
-            (Some(_), Err(_)) => Err(Error::usage(format!(
-                "`{}` is no target: `local` or `prod`",
-                ops_common::ui::printable(first)
-            ))
-            .hint("a message of more than one word stands in quotes")),
-            (None, Err(_)) => Ok((Target::Local, first)),
-            (None, Ok(_)) => Err(Error::usage(format!(
+        match (self.text.as_slice(), target) {
+            ([text], Ok(target)) => Ok((target, text)),
+            ([], Err(_)) => Ok((Target::Local, first)),
+            ([_, ..], target) => {
+                let error = match target {
+                    Ok(_) => Error::usage("the message is more than one argument"),
+                    Err(_) => Error::usage(format!(
+                        "`{}` is no target: `local` or `prod`",
+                        printable(first)
+                    )),
+                };
+                Err(error.hint("a message of more than one word stands in quotes"))
+            }
+            ([], Ok(_)) => Err(Error::usage(format!(
                 "there is no message, only the target `{first}`"
             ))
             .hint(format!("to send the word itself, name the target before it: `local {first}`"))),
@@ -108,7 +113,7 @@ struct Report {
     /// whether the conversation is new
     started: bool,
     to: Recipient,
-    message: SentMessage,
+    message: ApiMessage,
     consumed_capacity: f64,
 }
 
@@ -117,15 +122,6 @@ struct Recipient {
     uuid: Uuid,
     display_name: String,
     handle: String,
-}
-
-#[derive(Serialize)]
-struct SentMessage {
-    uuid: Uuid,
-    display_name: String,
-    handle: String,
-    message: String,
-    created_at: String,
 }
 
 /// Where the message goes.
@@ -175,6 +171,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     };
     let what = what_happens(text, &sender, &destination, &db, &table);
     let permit = confirm(&Question { what: &what, ..question }, &args.consent, ui).await?;
+    // The question may have waited for long.
+    if let Destination::New(other) = &destination
+        && target == Target::Prod
+        && conversation_of(&db, &table, sender.uuid, other.uuid).await?.is_some()
+    {
+        return Err(Error::new("the two have a conversation by now; nothing is sent")
+            .hint("run it again: it goes on with that one"));
+    }
     let sent = send(&db, permit, &sender, &destination, text).await?;
     show(sent, matches!(destination, Destination::New(_)), &args.output, ui)
 }
@@ -208,7 +212,7 @@ fn what_happens(
         "{}: this sends a message of {} {to}, in the table `{table}`:\n  {}",
         db.place(),
         sender.handle,
-        ops_common::ui::printable(text)
+        printable(text)
     )
 }
 
@@ -246,13 +250,7 @@ fn show(sent: Sent, started: bool, output: &OutputArgs, ui: &Ui) -> Result<(), E
                 display_name: other.display_name,
                 handle: other.handle,
             },
-            message: SentMessage {
-                uuid: message.uuid,
-                display_name: message.sender.display_name,
-                handle: message.sender.handle,
-                message: message.text,
-                created_at: message.sent_at.to_string(),
-            },
+            message: message.into(),
             consumed_capacity,
         })?;
     } else {
@@ -261,8 +259,8 @@ fn show(sent: Sent, started: bool, output: &OutputArgs, ui: &Ui) -> Result<(), E
             "{}  {} to {}, {new}conversation {group}\n  {}",
             times::local(message.sent_at.time()),
             message.sender.handle,
-            other.handle,
-            ops_common::ui::printable(&message.text)
+            printable(&other.handle),
+            printable(&message.text)
         ))?;
     }
     ui.note(format_args!("sent; {} capacity units", units(consumed_capacity)));

@@ -20,13 +20,11 @@ use ops_common::ui::Ui;
 use tempfile::TempDir;
 
 use crate::dynamodb::bind;
-use crate::guard::{Guard, POLL};
+use crate::guard::{self, Guard, POLL};
 use crate::state::{self, ServerUser, lock_for_download};
 
-/// The version is named so that every machine gets the same. `moto[server]`
-/// would bring every service's needs, twice as large.
+/// Named so that every machine gets the same.
 const MOTO_VERSION: &str = "5.2.5";
-const REQUIREMENTS: [&str; 3] = ["moto[cognitoidp]==5.2.5", "flask", "flask-cors"];
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -108,9 +106,7 @@ impl CognitoServer {
         ui: &Ui,
     ) -> Result<Self, Error> {
         let python = find_or_install(&state::folder(ServerUser::find()?)?, ui)?;
-        let log_file = fs::File::create(log).map_err(|error| {
-            Error::new(format!("cannot write `{}`", log.display())).cause(error)
-        })?;
+        let (log_file, log) = guard::log(log)?;
         let mut command = Command::new(&python);
         // Isolated from PYTHONPATH and the user's own packages.
         command.args(["-I", "-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -120,7 +116,7 @@ impl CognitoServer {
             .map_err(|error| Error::new("cannot start the moto server").cause(error))?;
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            let said = fs::read_to_string(log).unwrap_or_default();
+            let said = log.text();
             if let Some(port) = port_it_listens_on(&said) {
                 return Ok(Self { _guard: guard, _temporary: temporary, port });
             }
@@ -250,9 +246,10 @@ fn find_or_install(state_folder: &Path, ui: &Ui) -> Result<PathBuf, Error> {
     if python.is_file() {
         return Ok(python);
     }
+    // `moto[server]` would bring every service's needs, twice as large.
+    let moto = format!("moto[cognitoidp]=={MOTO_VERSION}");
     ui.note(format_args!(
-        "no moto server is here: downloading {} from PyPI (some 40 MB) to `{}`",
-        REQUIREMENTS[0],
+        "no moto server is here: downloading {moto} from PyPI (some 40 MB) to `{}`",
         environment.display()
     ));
     // Made aside, so that a download that is killed leaves nothing that looks whole.
@@ -265,7 +262,7 @@ fn find_or_install(state_folder: &Path, ui: &Ui) -> Result<PathBuf, Error> {
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&aside))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    run(Command::new(aside.join("bin/python")).args(pip).args(REQUIREMENTS))?;
+    run(Command::new(aside.join("bin/python")).args(pip).args([&moto, "flask", "flask-cors"]))?;
     fs::rename(&aside, &environment).map_err(cannot)?;
     Ok(python)
 }

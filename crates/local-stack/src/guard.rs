@@ -5,12 +5,14 @@
 //! folder stays behind.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use ops_common::error::Error;
 
 use crate::leads_elsewhere;
 use crate::state::ServerUser;
@@ -37,6 +39,28 @@ kill "$reader" 2>/dev/null
 [ -z "$remove" ] || rm -rf "$remove"
 exit "$status"
 "#;
+
+/// What a server says. It can be read when the guard has removed the file.
+#[derive(Debug)]
+pub(crate) struct Log(File);
+
+impl Log {
+    /// All of it so far.
+    pub(crate) fn text(&self) -> String {
+        let mut file = &self.0;
+        let mut text = Vec::new();
+        let read = file.rewind().and_then(|()| file.read_to_end(&mut text));
+        read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// An empty file at `path` for a server to write, and to be read.
+pub(crate) fn log(path: &Path) -> Result<(File, Log), Error> {
+    let failed =
+        |error: io::Error| Error::new(format!("cannot write `{}`", path.display())).cause(error);
+    let write = File::create(path).map_err(failed)?;
+    Ok((write, Log(File::open(path).map_err(failed)?)))
+}
 
 /// A running server. Dropping it stops it.
 #[derive(Debug)]

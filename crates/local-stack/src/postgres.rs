@@ -16,7 +16,7 @@ use ops_common::ui::Ui;
 use tempfile::TempDir;
 
 use crate::dynamodb::{bind, free_port};
-use crate::guard::{Guard, POLL, STOP_TIMEOUT};
+use crate::guard::{self, Guard, Log, POLL, STOP_TIMEOUT};
 use crate::postgres_binaries::find_or_fetch;
 use crate::state::{self, ServerUser};
 
@@ -98,8 +98,7 @@ impl Cluster {
         settings: &[&str],
         temporary: Option<TempDir>,
     ) -> Result<Self, Error> {
-        let log = data.join("server.log");
-        let log_file = fs::File::create(&log).map_err(|error| cannot("write", &log, &error))?;
+        let (log_file, log) = guard::log(&data.join("server.log"))?;
         let stop = if temporary.is_some() { "QUIT" } else { "INT" };
         let mut command = Command::new(programs.join("postgres"));
         command.arg("-D").arg(data).arg("-p").arg(port.to_string());
@@ -117,10 +116,10 @@ impl Cluster {
     }
 
     /// The last line of `postmaster.pid` says when the server takes connections.
-    fn wait_until_ready(&mut self, data: &Path, log: &Path) -> Result<(), Error> {
+    fn wait_until_ready(&mut self, data: &Path, log: &Log) -> Result<(), Error> {
         let deadline = Instant::now() + START_TIMEOUT;
         let said = || {
-            let log = fs::read_to_string(log).unwrap_or_default();
+            let log = log.text();
             let lines: Vec<&str> = log.lines().collect();
             lines[lines.len().saturating_sub(5)..].join("\n")
         };

@@ -29,7 +29,8 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 use crate::env;
 use crate::error::Error;
-use crate::target::Endpoint;
+use crate::net::is_this_machine;
+use crate::target::{Endpoint, LocalHosts};
 use crate::ui::Ui;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,6 +72,7 @@ pub async fn account_config(
     endpoint: Option<&Endpoint>,
 ) -> Result<SdkConfig, Error> {
     check_retry_mode()?;
+    refuse_sts_on_this_machine().await?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(https_client(ProxyConfig::from_env()))
         .timeout_config(timeouts())
@@ -128,6 +130,22 @@ fn https_client(proxy: ProxyConfig) -> SharedHttpClient {
 
 fn aws_smithy_async_sleep() -> aws_sdk_dynamodb::config::SharedAsyncSleep {
     aws_sdk_dynamodb::config::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new())
+}
+
+/// A role would be assumed at a stand-in, whose keys open nothing at AWS.
+async fn refuse_sts_on_this_machine() -> Result<(), Error> {
+    let variable = env::AWS_ENDPOINT_URL_STS;
+    let Some(text) = env::var(variable) else { return Ok(()) };
+    let endpoint = Endpoint::parse(&text, variable)?;
+    let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
+    if !is_this_machine(&endpoint, &hosts).await {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "this call is for AWS, and {variable} in the environment points STS at `{}`",
+        endpoint.as_str()
+    ))
+    .hint(format!("take it out for this call: `env -u {variable} …`")))
 }
 
 /// The SDK panics at a retry mode it does not know.

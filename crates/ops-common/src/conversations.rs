@@ -82,6 +82,21 @@ pub async fn message_groups(
     Ok(found.parse(MessageGroup::from_item))
 }
 
+/// The newest message of a conversation, as it is at this moment.
+///
+/// # Errors
+/// Like [`messages`].
+pub async fn newest_message(
+    db: &Dynamo,
+    table: &str,
+    group: Uuid,
+) -> Result<Found<Message>, Error> {
+    let query = query(db, table, &GroupKey(group).to_string())
+        .key_condition_expression("pk = :pk")
+        .consistent_read(true);
+    Ok(pages(db, table, query, Some(1)).await?.parse(Message::from_item))
+}
+
 /// The rows of a conversation in one person's list, as they are at this moment:
 /// one, where nothing is broken.
 ///

@@ -27,6 +27,13 @@ pub const AWS_COGNITO_USER_POOL_ID: &str = "AWS_COGNITO_USER_POOL_ID";
 pub const AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER: &str =
     "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER";
 
+/// The endpoint of STS, where roles are assumed; refused for a real account
+/// when it is local.
+pub const AWS_ENDPOINT_URL_STS: &str = "AWS_ENDPOINT_URL_STS";
+
+/// An access key: with it the SDK asks nobody for credentials.
+pub const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+
 /// Checked before the SDK sees it: a value it does not know makes it panic.
 pub const AWS_RETRY_MODE: &str = "AWS_RETRY_MODE";
 

@@ -47,6 +47,28 @@ pub struct Message {
     pub sender: Person,
 }
 
+/// A message with the names that the app's API gives to its parts.
+#[derive(Debug, Serialize)]
+pub struct ApiMessage {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+    message: String,
+    created_at: String,
+}
+
+impl From<Message> for ApiMessage {
+    fn from(message: Message) -> Self {
+        Self {
+            uuid: message.uuid,
+            display_name: message.sender.display_name,
+            handle: message.sender.handle,
+            message: message.text,
+            created_at: message.sent_at.to_string(),
+        }
+    }
+}
+
 /// A conversation as one participant sees it: `pk` is that participant, `sk`
 /// the time of the conversation's last message.
 #[derive(Debug, Clone, PartialEq, Eq)]

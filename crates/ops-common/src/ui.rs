@@ -3,7 +3,8 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 use colored::{Color, Colorize};
 use comfy_table::{
@@ -20,6 +21,14 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 
 /// A table of messages has other columns beside the 36 characters.
 const WIDTH_FOR_WHOLE_CELLS: u16 = 80;
+
+/// Two columns of sentences beside each other.
+const WIDTH_FOR_LONG_TEXTS: u16 = 120;
+
+/// What a table has between two columns.
+const PADDING: usize = 3;
+/// What a column has to have to say something when cut.
+const LEAST_WIDTH: usize = 4;
 
 /// Columns that are nothing when cut: uuids to be copied, times.
 const WHOLE_COLUMNS: [&str; 4] = ["group", "sent", "last", "sub"];
@@ -128,16 +137,35 @@ impl Ui {
             }
             table.add_row(row);
         }
-        let wide = self.out_width.is_some_and(|width| width >= WIDTH_FOR_WHOLE_CELLS);
-        for (index, name) in header.iter().enumerate() {
-            if wide
-                && WHOLE_COLUMNS.contains(name)
-                && let Some(column) = table.column_mut(index)
-            {
-                column.set_constraint(ColumnConstraint::ContentWidth);
+        let whole: Vec<usize> =
+            (0..header.len()).filter(|index| WHOLE_COLUMNS.contains(&header[*index])).collect();
+        if self.has_room_for(&whole, header.len(), rows) {
+            for index in whole {
+                if let Some(column) = table.column_mut(index) {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
             }
         }
         self.line(trim_lines(&table.to_string()))
+    }
+
+    /// Whether columns can be as wide as their content and the others still show
+    /// something.
+    fn has_room_for(&self, whole: &[usize], columns: usize, rows: &[Vec<String>]) -> bool {
+        let widest = |index: &usize| {
+            rows.iter().filter_map(|row| row.get(*index)).map(String::len).max().unwrap_or_default()
+        };
+        let taken = whole.iter().map(widest).sum::<usize>() + columns * PADDING;
+        let others = (columns - whole.len()) * LEAST_WIDTH;
+        self.out_width.is_some_and(|width| {
+            width >= WIDTH_FOR_WHOLE_CELLS && usize::from(width) >= taken + others
+        })
+    }
+
+    /// Whether a table on stdout has to do with few columns.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.out_width.is_some_and(|width| width < WIDTH_FOR_LONG_TEXTS)
     }
 
     fn header_cell(&self, name: &str, color: bool) -> Cell {
@@ -238,33 +266,37 @@ impl Ui {
 
     /// How far something is, shown only where a person has to wait for it.
     #[must_use]
-    pub fn progress(&self) -> Progress {
-        let shown_from = self.err_is_terminal.then(|| Instant::now() + PROGRESS_AFTER);
-        Progress { bar: spinner(ProgressDrawTarget::hidden()), shown_from }
+    pub fn progress(&self, what: impl Display) -> Progress {
+        let bar = spinner(ProgressDrawTarget::hidden());
+        bar.set_message(what.to_string());
+        if self.err_is_terminal {
+            let bar = bar.clone();
+            thread::spawn(move || {
+                thread::sleep(PROGRESS_AFTER);
+                if !bar.is_finished() {
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    bar.enable_steady_tick(TICK);
+                }
+            });
+        }
+        Progress(bar)
     }
 }
 
 /// Work that shows how far it is, on a terminal and once it has taken a second.
 #[derive(Debug)]
-pub struct Progress {
-    bar: ProgressBar,
-    shown_from: Option<Instant>,
-}
+pub struct Progress(ProgressBar);
 
 impl Progress {
     /// Says how far the work is.
     pub fn say(&mut self, text: impl Display) {
-        if self.shown_from.take_if(|from| Instant::now() > *from).is_some() {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.bar.enable_steady_tick(TICK);
-        }
-        self.bar.set_message(text.to_string());
+        self.0.set_message(text.to_string());
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.0.finish_and_clear();
     }
 }
 

@@ -63,7 +63,7 @@ pub async fn of_handles<const N: usize>(
         }
     }
     let seed = invocation(&format!("db-setup{} --steps seed", target.as_argument()));
-    Err(error.hint(format!("`{seed}` writes the users jess-bk and bayko")))
+    Err(error.hint(format!("`{seed}` writes the seeded people: jess-bk, bayko, maren, tariq")))
 }
 
 /// A row of `users`, as far as it identifies a person.
@@ -115,7 +115,10 @@ pub async fn user_uuid_by_cognito_sub(db: &Db, target: Target, sub: &str) -> Res
                 "carry the pool's ids over with `{}`",
                 invocation(&format!("update-cognito-user-ids{target}"))
             ))
-            .hint("the pool's ids are those that `cognito-list-users` shows")),
+            .hint(format!(
+                "`cognito-list-users` shows the pool's ids, and `{}` who cannot be matched",
+                invocation(&format!("check-identities{target}"))
+            ))),
         rows => {
             let handles: Vec<&str> =
                 rows.iter().filter_map(|row| row.try_get("handle").ok()).collect();

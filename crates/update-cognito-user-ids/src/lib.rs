@@ -7,18 +7,18 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use cognito_list_users::pool::{PoolArgs, ProfileArg, UserPool};
+use cognito_list_users::pool::{ByHandle, PoolArgs, ProfileArg, UserPool};
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs};
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
 use ops_common::target::Target;
-use ops_common::ui::{Cells, Ui, count};
+use ops_common::ui::{Cells, Ui, count, printable};
 use ops_common::{cli, stamp, users};
 use serde::Serialize;
 
-use report::{Comparison, Matchable, Row};
+use report::{Comparison, Row};
 
 /// Carry the ids of Cognito users into Postgres
 ///
@@ -108,15 +108,15 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let begun = Instant::now();
     let pool_users = pool.users(ui).await?;
     let cognito = begun.elapsed().as_secs_f64();
-    let matchable = Matchable::of(&pool_users);
+    let by_handle = ByHandle::of(&pool_users);
     let begun = Instant::now();
-    let rows = compare(&db, &matchable).await?;
+    let rows = compare(&db, &by_handle).await?;
     let mut report = Report {
         target: target.to_string(),
         database: url.database().to_owned(),
         user_pool_id: pool.id().to_owned(),
         written: false,
-        found: Comparison::of(&matchable, rows.clone()),
+        found: Comparison::of(&by_handle, rows.clone()),
         seconds: Seconds { cognito, postgres: begun.elapsed().as_secs_f64() },
     };
     if !only_looks && !report.found.updated.is_empty() {
@@ -132,9 +132,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         let permit = confirm(&question, &args.consent, ui).await?;
         let begun = Instant::now();
         let agreed = (risk != Risk::None).then_some(rows.as_slice());
-        let rows = write(&mut db, &matchable, agreed, permit, ui).await?;
+        let rows = write(&mut db, &url, &by_handle, agreed, permit, ui).await?;
         report.seconds.postgres += begun.elapsed().as_secs_f64();
-        report.found = Comparison::of(&matchable, rows);
+        report.found = Comparison::of(&by_handle, rows);
     }
     report.written = !only_looks;
     if args.output.json() {
@@ -164,16 +164,16 @@ pub async fn carry_over(
     let begun = Instant::now();
     let pool_users = pool.users(ui).await?;
     let cognito = begun.elapsed().as_secs_f64();
-    let matchable = Matchable::of(&pool_users);
+    let by_handle = ByHandle::of(&pool_users);
     let begun = Instant::now();
     let mut db = Db::connect(url, ui).await?;
-    let rows = write(&mut db, &matchable, None, permit, ui).await?;
+    let rows = write(&mut db, url, &by_handle, None, permit, ui).await?;
     Ok(Report {
         target: url.target().to_string(),
         database: url.database().to_owned(),
         user_pool_id: pool.id().to_owned(),
         written: true,
-        found: Comparison::of(&matchable, rows),
+        found: Comparison::of(&by_handle, rows),
         seconds: Seconds { cognito, postgres: begun.elapsed().as_secs_f64() },
     })
 }
@@ -200,7 +200,7 @@ ORDER BY users.handle";
 /// Two runs that lock rows each in its own order would wait for each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('cruddur_ops.cognito_user_ids'))";
 
-async fn compare(db: &Db, pool: &Matchable<'_>) -> Result<Vec<Row>, Error> {
+async fn compare(db: &Db, pool: &ByHandle<'_>) -> Result<Vec<Row>, Error> {
     let (handles, subs): (Vec<&str>, Vec<&str>) = pool.subs.iter().unzip();
     let rows = db.query("compare the ids", COMPARE, &[&handles, &subs]).await?;
     rows.iter().map(row).collect()
@@ -210,11 +210,19 @@ async fn compare(db: &Db, pool: &Matchable<'_>) -> Result<Vec<Row>, Error> {
 /// certain changes, these are made or none.
 async fn write(
     db: &mut Db,
-    pool: &Matchable<'_>,
+    url: &ConnectionUrl,
+    pool: &ByHandle<'_>,
     agreed: Option<&[Row]>,
     permit: Permit,
     ui: &Ui,
 ) -> Result<Vec<Row>, Error> {
+    if (permit.target(), permit.resource()) != (url.target(), url.database()) {
+        return Err(Error::new(format!(
+            "the permit is for `{}` in `{}`",
+            permit.resource(),
+            permit.target()
+        )));
+    }
     let (handles, subs): (Vec<&str>, Vec<&str>) = pool.subs.iter().unzip();
     let title = format!("update the ids in the database `{}`", permit.resource());
     let failed = |error: tokio_postgres::Error| {
@@ -255,7 +263,7 @@ fn what_happens(report: &Report, url: &ConnectionUrl, stamped: bool) -> String {
     for change in report.found.updated.iter().take(SHOWN_IN_THE_QUESTION) {
         what.push_str(&format!(
             "\n  {}: {} -> {}",
-            change.handle,
+            printable(&change.handle),
             change.old.as_deref().unwrap_or("none"),
             change.new
         ));

@@ -1,8 +1,8 @@
 //! What the pool and the people of Postgres have to do with each other. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use cognito_list_users::pool::User;
+use cognito_list_users::pool::{ByHandle, User};
 use serde::Serialize;
 
 /// A row of `users`, and the id that it was or would be given.
@@ -12,34 +12,6 @@ pub(crate) struct Row {
     pub(crate) old: Option<String>,
     /// none: the row stays as it is
     pub(crate) new: Option<String>,
-}
-
-/// The users of the pool that a row can be given to: a handle, and it once.
-#[derive(Debug, Default)]
-pub(crate) struct Matchable<'a> {
-    pub(crate) subs: BTreeMap<&'a str, &'a str>,
-    duplicates: BTreeMap<&'a str, Vec<&'a str>>,
-    without_handle: Vec<&'a User>,
-}
-
-impl<'a> Matchable<'a> {
-    pub(crate) fn of(users: &'a [User]) -> Self {
-        let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        let mut result = Self::default();
-        for user in users {
-            match &user.handle {
-                Some(handle) => all.entry(handle).or_default().push(&user.sub),
-                None => result.without_handle.push(user),
-            }
-        }
-        for (handle, subs) in all {
-            match subs[..] {
-                [sub] => _ = result.subs.insert(handle, sub),
-                _ => _ = result.duplicates.insert(handle, subs),
-            }
-        }
-        result
-    }
 }
 
 /// An id that was or would be written.
@@ -96,7 +68,7 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    pub(crate) fn of(pool: &Matchable<'_>, rows: Vec<Row>) -> Self {
+    pub(crate) fn of(pool: &ByHandle<'_>, rows: Vec<Row>) -> Self {
         let handles: HashSet<String> = rows.iter().map(|row| row.handle.clone()).collect();
         let by_letters: HashMap<String, String> =
             handles.iter().map(|handle| (handle.to_lowercase(), handle.clone())).collect();
@@ -164,7 +136,7 @@ mod tests {
             enabled: true,
             created_at: None,
             modified_at: None,
-            attributes: BTreeMap::new(),
+            attributes: std::collections::BTreeMap::new(),
         }
     }
 
@@ -190,7 +162,7 @@ mod tests {
             row("twice", "MOCK", None),
             row("letters", "MOCK", None),
         ];
-        let found = Comparison::of(&Matchable::of(&users), rows);
+        let found = Comparison::of(&ByHandle::of(&users), rows);
         let expected = serde_json::json!({
             "updated": [{"handle": "changed", "old": "MOCK", "new": "1"}],
             "unchanged": ["same"],
@@ -207,7 +179,7 @@ mod tests {
     #[test]
     fn a_handle_in_other_letters_takes_nothing_from_the_one_that_matches() {
         let users = [user(Some("bayko"), "1"), user(Some("BAYKO"), "2")];
-        let found = Comparison::of(&Matchable::of(&users), vec![row("bayko", "1", None)]);
+        let found = Comparison::of(&ByHandle::of(&users), vec![row("bayko", "1", None)]);
         assert_eq!(found.unchanged, ["bayko"]);
         assert_eq!(found.case_differs.len(), 1);
         assert!(found.differs());
@@ -217,6 +189,6 @@ mod tests {
     fn people_without_a_handle_or_a_sign_in_are_no_fault() {
         let users = [user(None, "1"), user(Some("a"), "2")];
         let rows = vec![row("a", "2", None), row("b", "MOCK", None)];
-        assert!(!Comparison::of(&Matchable::of(&users), rows).differs());
+        assert!(!Comparison::of(&ByHandle::of(&users), rows).differs());
     }
 }

@@ -189,6 +189,28 @@ fn two_runs_at_once_end_in_the_same_rows() {
     }
 }
 
+/// The order in which two runs lock rows is the server's: they wait for each
+/// other before they lock any.
+#[test]
+fn a_run_waits_for_another_one() {
+    let Some(world) = set_up(&ALL) else { return };
+    let session = world.session();
+    session.sql("SELECT pg_advisory_lock(hashtext('cruddur_ops.cognito_user_ids'))");
+    let before = ids(&world);
+    thread::scope(|scope| {
+        let run = scope.spawn(|| world.run("update-cognito-user-ids", &[]).succeeds());
+        let waiting = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND wait_event = 'advisory'",
+            world.database()
+        );
+        cli_tests::wait_for("the run to wait", || world.server_sql(&waiting) == ["1"]);
+        assert_eq!(ids(&world), before);
+        session.sql("SELECT pg_advisory_unlock_all()");
+        run.join().expect("the run").says("4 ids updated");
+    });
+    assert_eq!(ids(&world), carried_over(&world, &ALL));
+}
+
 /// A pool that breaks off in the middle is not taken for the whole.
 #[test]
 fn half_a_pool_changes_nothing() {
@@ -311,6 +333,7 @@ fn db_setup_carries_them_over_by_default() {
     let report = world.run("db-setup", &["--output", "json"]).succeeds().json();
     assert_eq!(report["steps"][4]["step"], "cognito-ids");
     assert_eq!(report["steps"][4]["ids_updated"], 4);
+    assert_eq!(report["steps"][4]["status"], "done");
 }
 
 #[test]
@@ -350,7 +373,7 @@ fn db_setup_does_the_rest_where_the_pool_cannot_be_reached() {
     assert_eq!(world.sql("SELECT count(*) FROM users"), ["4"]);
     let json = run(&["--user-pool-id", "us-east-1_AbC", "--output", "json"]).ends_with(3).json();
     assert_eq!(json["steps"][3]["rows_written"], 5);
-    assert_eq!(json["steps"][4]["changed"], false);
+    assert_eq!(json["steps"][4]["status"], "failed");
     run(&["--user-pool-id", "us-east-1_AbC", "--steps", "cognito-ids"])
         .ends_with(1)
         .prints_only("")

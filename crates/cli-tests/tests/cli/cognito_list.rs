@@ -218,6 +218,13 @@ fn pages_can_be_empty_or_long() {
 fn throttling_passes_or_is_told() {
     let world = World::empty();
     let throttled = || refused("TooManyRequestsException", "Rate exceeded");
+    let never = scripted(move |_, _| throttled());
+    run(&world, &never, &[])
+        .ends_with(1)
+        .prints_only("")
+        .says("cause: still throttled after 8 attempts")
+        .says("hint: the account's quota for reading users is used up");
+    assert_eq!(never.requests().len(), 8);
     let proxy = scripted(move |number, _| match number {
         1..=3 => throttled(),
         0 => page(users(0, 60), Some("a")),
@@ -269,7 +276,7 @@ fn each_refusal_has_its_own_hint() {
             "ResourceNotFoundException",
             "User pool us-east-1_Scripted does not exist.",
             "error: there is no user pool `us-east-1_Scripted` at this machine's Cognito",
-            "hint: look at AWS_COGNITO_USER_POOL_ID",
+            "hint: look at --user-pool-id or AWS_COGNITO_USER_POOL_ID",
         ),
     ] {
         let proxy = scripted(move |_, _| refused(code, message));
@@ -329,6 +336,16 @@ fn of_the_endpoint_variables_only_its_own_counts() {
     let mut command = world.tool("cognito-list-users", &[]);
     command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     Run::of(command).succeeds().says("1 user");
+    // The SDK's own sign-in would follow it, and STS's.
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"] {
+        let mut command = world.tool("cognito-list-users", &["--user-pool-id", "us-east-1_AbC"]);
+        command.env_remove(ENDPOINT).env_remove("AWS_ENDPOINT_URL_STS");
+        command.env(variable, "http://127.0.0.1:1");
+        Run::of(command)
+            .ends_with(1)
+            .says(&format!("{variable} in the environment"))
+            .says(&format!("hint: take it out for this call: `env -u {variable} …`"));
+    }
     for wrong in ["http://u:s3cret@localhost:9229", "localhost:9229", "http://localhost:9229/x"] {
         let mut command = world.tool("cognito-list-users", &[]);
         command.env(ENDPOINT, wrong);

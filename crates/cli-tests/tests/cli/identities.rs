@@ -114,7 +114,7 @@ fn a_healthy_app_is_silent() {
         .succeeds()
         .prints_only("")
         .says("looked at 4 people, 1 conversation and 106 items: nothing is broken; ")
-        .says("1 user of the pool with neither a handle nor a row")
+        .says("1 user of the pool with neither a handle nor a row: not signed up to the end: `newcomer`")
         .does_not_say("error");
     let mut text = serde_json::to_string_pretty(&report(&world)).expect("JSON");
     text = text.replace(world.pool(), "POOL").replace(world.database(), "DATABASE");
@@ -204,7 +204,8 @@ fn a_sub_in_two_rows() {
         "their sub is in more than one row of Postgres: `bayko`, `old`",
         "psql",
     );
-    is_broken(&found, "old", "sub", "no user of the pool has this handle", "sign up");
+    // It has a sub that is somebody's: not a person who never signed up.
+    assert_eq!(broken_people(&found), ["bayko"]);
 }
 
 #[test]
@@ -221,8 +222,30 @@ fn a_person_who_is_on_one_side_only() {
         "nobody in Postgres has this handle",
         "`db-setup --steps seed`",
     );
-    is_broken(&found, "BAYKO", "users.uuid", "but there is `bayko`", "preferred_username");
-    is_broken(&found, "old", "sub", "no user of the pool has this handle", "sign up");
+    is_broken(
+        &found,
+        "fifth",
+        "users.uuid",
+        "",
+        &format!("'fifth', 'EMAIL', '{}')", world.sub("fifth")),
+    );
+    is_broken(
+        &found,
+        "BAYKO",
+        "users.uuid",
+        "but there is `bayko`",
+        &format!(
+            "--user-pool-id {} --username letters --user-attributes Name=preferred_username,Value=bayko`",
+            world.pool()
+        ),
+    );
+    is_broken(
+        &found,
+        "old",
+        "sub",
+        "no user of the pool has this handle",
+        "--username old --user-attributes Name=preferred_username,Value=old`; then `update-cognito-user-ids`",
+    );
     assert_eq!(broken_people(&found), ["BAYKO", "fifth", "old"]);
 }
 
@@ -274,6 +297,22 @@ fn a_person_who_was_created_anew() {
     world.run("check-identities", &[]).succeeds();
 }
 
+/// Where people have written, the old uuid is what mends it.
+#[test]
+fn a_person_who_was_created_anew_and_has_written() {
+    let Some(world) = World::whole() else { return };
+    world.run("ddb-send-message", &["--from", "maren", "--to", "tariq", "Hello"]).succeeds();
+    let uuid = world.sql("SELECT uuid FROM users WHERE handle = 'maren'").remove(0);
+    world.sql(&format!("UPDATE users SET uuid = '{STRANGER}' WHERE handle = 'maren'"));
+    let found = report(&world);
+    let update = format!("UPDATE users SET uuid = '{uuid}' WHERE handle = 'maren'");
+    let mend = format!("with psql: `{update}`");
+    is_broken(&found, "maren", "group rows", &format!("as the user {uuid}"), &mend);
+    assert!(!broken_at(&found, "maren").2.contains("ddb-seed"));
+    world.sql(&update);
+    world.run("check-identities", &[]).succeeds();
+}
+
 #[test]
 fn a_conversation_with_one_row() {
     let Some(world) = World::whole() else { return };
@@ -297,7 +336,13 @@ fn a_conversation_that_is_in_a_list_twice() {
     let Some(world) = World::whole() else { return };
     world.put(TABLE, group_row(JESS, GROUP, "2026-01-01T00:00:00.000000+00:00", "old", BAYKO));
     let found = report(&world);
-    is_broken(&found, "jess-bk", "messages", "is there more than once", "`ddb-seed`");
+    is_broken(
+        &found,
+        "jess-bk",
+        "group rows",
+        &format!("has 2 rows for the conversation {GROUP}"),
+        "`ddb-seed`",
+    );
     finds(&found, "group rows", "has 3 rows in place of two", "`ddb-seed`");
     world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
     world.run("check-identities", &[]).succeeds();
@@ -351,16 +396,23 @@ fn conversations_of_people_are_mended_by_a_message() {
         .succeeds()
         .json();
     let group = sent["message_group_uuid"].as_str().expect("a uuid");
-    world.put(TABLE, message(group, "2099-01-02T00:00:00.000000+00:00", "later", BAYKO));
+    let maren = world.sql("SELECT uuid FROM users WHERE handle = 'maren'").remove(0);
+    world.put(TABLE, message(group, "2099-01-02T00:00:00.000000+00:00", "later", &maren));
     let found = report(&world);
     let mend = format!("`ddb-send-message --from HANDLE --group {group} TEXT`");
     is_broken(&found, "maren", "messages", "does not show the newest message", &mend);
+    is_broken(&found, "tariq", "messages", "does not show the newest message", &mend);
+    world.run("ddb-send-message", &["--from", "tariq", "--group", group, "Mended"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+    // A third person, whom no message brings out again.
+    world.put(TABLE, message(group, "2026-01-02T00:00:00.000000+00:00", "x", BAYKO));
+    let found = report(&world);
     is_broken(
         &found,
         "bayko",
         "group rows",
         "takes part in the conversation",
-        &format!("`ddb-seed --group {group}`, if a seed wrote it"),
+        &format!("`ddb-seed --group {group}` where a seed wrote it, else `aws dynamodb put-item`"),
     );
     finds(&found, "participants", "more than two people: `bayko`, `maren`, `tariq`", "");
 }
@@ -436,8 +488,7 @@ fn the_table_is_read_once_and_what_moves_meanwhile_is_no_fault() {
         body["Limit"] = json!(20);
         Answer::Instead { body, add: json!({}) }
     });
-    let run = world.run("check-identities", &["--endpoint-url", &proxy.url()]).succeeds();
-    run.prints_only("");
+    world.run("check-identities", &["--endpoint-url", &proxy.url()]).succeeds().prints_only("");
     let requests = proxy.requests();
     let scans: Vec<_> = requests.iter().filter(|request| request.operation == "Scan").collect();
     assert!(scans.len() > 4);

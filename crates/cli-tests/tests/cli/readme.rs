@@ -49,7 +49,7 @@ fn in_prod(call: &str, world: &World, account: &str) -> String {
         String::new()
     };
     format!(
-        "env -u AWS_ENDPOINT_URL_DYNAMODB AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER=http://192.0.2.1 \
+        "env -u AWS_ENDPOINT_URL_DYNAMODB -u AWS_ENDPOINT_URL_STS AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER=http://192.0.2.1 \
          HTTP_PROXY={account} NO_PROXY=127.0.0.1 {call}{endpoint}"
     )
 }

@@ -221,7 +221,7 @@ fn missing_users_are_named_with_the_nearest() {
         .says("error: in Postgres there is no user `jess`, `baiko`")
         .says("hint: for `jess` there is: `jess-bk`")
         .says("hint: for `baiko` there is: `bayko`")
-        .says("hint: `db-setup --steps seed` writes the users");
+        .says("hint: `db-setup --steps seed` writes the seeded people");
     world
         .run("ddb-seed", &["--other-handle", "jess-bk"])
         .ends_with(2)

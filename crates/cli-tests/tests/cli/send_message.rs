@@ -154,6 +154,17 @@ fn who_and_where_have_to_be_right() {
         (vec!["--from", "bayko", "x"], 2, "<--group <UUID>|--to <HANDLE>>"),
         (vec!["--from", "bayko", "--to", "jess-bk"], 2, "error: there is no message"),
         (vec!["--from", "bayko", "--to", "jess-bk", ""], 2, "error: the message is empty"),
+        (vec!["--from", "bayko", "--to", "jess-bk", " \t"], 2, "error: the message is empty"),
+        (
+            vec!["--from", "bayko", "--to", "jess-bk", "local", "hi", "there"],
+            2,
+            "error: the message is more than one argument\n  hint: a message of more than one word stands in quotes",
+        ),
+        (
+            vec!["--from", "bayko", "--to", "jess-bk", "the", "heron", "is", "back"],
+            2,
+            "error: `the` is no target",
+        ),
         (
             vec!["--from", "bayko", "--to", "jess-bk", "hi", "there"],
             2,
@@ -205,6 +216,10 @@ fn a_broken_conversation_is_left_as_it_is() {
         .run("ddb-send-message", &["--from", "jess-bk", "--group", GROUP, "x"])
         .ends_with(1)
         .says("error: `jess-bk` takes no part in the conversation");
+    // Not started anew from either side.
+    for [from, to] in [["bayko", "jess-bk"], ["jess-bk", "bayko"]] {
+        world.run("ddb-send-message", &["--from", from, "--to", to, "x"]).ends_with(1);
+    }
     assert_eq!(world.items(TABLE), before);
 }
 
@@ -332,12 +347,82 @@ fn a_busy_table_is_tried_again_and_a_refusal_is_final() {
     }
 }
 
+/// A throttled answer does not say whether an attempt before it was written: what
+/// is sent again is the same, with the same token.
+#[test]
+fn after_throttling_the_same_is_sent_again() {
+    let world = World::seeded();
+    let sent = std::sync::atomic::AtomicUsize::new(0);
+    let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+        if !is_transaction(request) {
+            return Answer::Forward;
+        }
+        let throttled = json!({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"});
+        match sent.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Answer::Lose,
+            1..=5 => Answer::Reply { status: 400, body: throttled },
+            _ => Answer::Forward,
+        }
+    });
+    world
+        .run(
+            "ddb-send-message",
+            &["--from", "bayko", "--group", GROUP, "x", "--endpoint-url", &proxy.url()],
+        )
+        .succeeds();
+    let transactions: Vec<Request> = proxy.requests().into_iter().filter(is_transaction).collect();
+    assert!(transactions.len() > 6);
+    assert!(transactions.iter().all(|request| request.body == transactions[0].body));
+    is_whole(&world, GROUP, 105);
+}
+
+/// A reading that falls between the two halves of another's write.
+#[test]
+fn a_row_that_is_missed_once_is_looked_for_again() {
+    let world = World::seeded();
+    let missed = std::sync::atomic::AtomicBool::new(false);
+    let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+        let first = request.operation == "Query"
+            && request.body["FilterExpression"].is_string()
+            && !missed.swap(true, std::sync::atomic::Ordering::SeqCst);
+        if first {
+            return Answer::Reply { status: 200, body: json!({"Items": [], "Count": 0}) };
+        }
+        Answer::Forward
+    });
+    world
+        .run(
+            "ddb-send-message",
+            &["--from", "bayko", "--group", GROUP, "x", "--endpoint-url", &proxy.url()],
+        )
+        .succeeds();
+    is_whole(&world, GROUP, 105);
+}
+
+#[test]
+fn what_is_not_known_to_be_written_is_not_said_to_be_refused() {
+    let world = World::seeded();
+    let proxy = Proxy::start(&world.endpoint(), |_, request| {
+        if !is_transaction(request) {
+            return Answer::Forward;
+        }
+        let body = json!({"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError", "message": "oh"});
+        Answer::Reply { status: 500, body }
+    });
+    world
+        .run("ddb-send-message", &["--from", "bayko", "--group", GROUP, "x", "--endpoint-url", &proxy.url()])
+        .ends_with(1)
+        .prints_only("")
+        .says("cause: whether the message was written is not known")
+        .says(&format!("hint: see whether it is there before you send it again: `ddb-get-conversation --group {GROUP}`"));
+}
+
 /// Killed before or after any of its calls arrives: all of it is there, or none.
 #[test]
 fn killed_between_any_two_calls_nothing_is_half_there() {
     for (arguments, calls) in [
-        (["--from", "bayko", "--to", "jess-bk", "x"], 4),
-        (["--from", "maren", "--to", "tariq", "x"], 2),
+        (["--from", "bayko", "--to", "jess-bk", "x"], 6),
+        (["--from", "maren", "--to", "tariq", "x"], 3),
     ] {
         for call in 0..calls {
             for arrives in [false, true] {
@@ -357,6 +442,7 @@ fn killed_between_any_two_calls_nothing_is_half_there() {
                 let _ = child.wait();
                 let after = world.items(TABLE);
                 let last = proxy.requests().pop().expect("a request");
+                assert_eq!(is_transaction(&last), call + 1 == calls, "{last:?}");
                 if arrives && is_transaction(&last) {
                     let group = after
                         .iter()

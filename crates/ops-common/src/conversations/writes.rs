@@ -17,7 +17,7 @@ use chrono::TimeDelta;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Period, of_one, partition, rows_of_group};
+use super::{Period, newest_message, of_one, partition, rows_of_group};
 use crate::batch::full_jitter;
 use crate::dynamodb::{Dynamo, is_throttling};
 use crate::env::invocation;
@@ -28,6 +28,9 @@ use crate::table_lifecycle::missing;
 
 /// Twenty people who write at the same moment are done in a few seconds.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+
+/// How often a conversation that looks broken is looked at again.
+const LOOKS: u32 = 3;
 
 /// A message that was written.
 #[derive(Debug, Clone)]
@@ -47,6 +50,8 @@ pub enum NotSent {
     UnknownGroup(Error),
     /// the sender takes no part in it
     NotAParticipant(Error),
+    /// a row of it is missing, there twice, or cannot be read
+    Broken(Error),
     /// others wrote to it again and again, for as long as it was tried
     LostRace(Error),
     /// anything else
@@ -58,19 +63,23 @@ impl From<NotSent> for Error {
         match not_sent {
             NotSent::UnknownGroup(error)
             | NotSent::NotAParticipant(error)
+            | NotSent::Broken(error)
             | NotSent::LostRace(error)
             | NotSent::Other(error) => error,
         }
     }
 }
 
-/// Checks a message's text: 1 to [`MAX_MESSAGE_CHARS`] characters.
+/// Checks a message's text: 1 to [`MAX_MESSAGE_CHARS`] characters, not all of
+/// them white space.
 ///
 /// # Errors
 /// Of the command line, where it is not.
 pub fn check_text(text: &str) -> Result<(), Error> {
     match text.chars().count() {
-        0 => Err(Error::usage("the message is empty").hint("a message has 1 to 1,024 characters")),
+        _ if text.trim().is_empty() => {
+            Err(Error::usage("the message is empty").hint("a message has 1 to 1,024 characters"))
+        }
         length if length > MAX_MESSAGE_CHARS => {
             Err(Error::usage(format!("the message has {length} characters"))
                 .hint("a message has 1 to 1,024 characters"))
@@ -98,14 +107,15 @@ pub async fn create_message(
     let mut attempt = Attempt::new(db, table, now);
     loop {
         let rows = attempt.rows(group, sender).await?;
-        let sent_at = attempt.earliest.max(after(rows.mine.last_at.max(rows.others.last_at)));
+        let last = rows.mine.last_at.max(rows.others.last_at).max(rows.newest_message);
+        let sent_at = attempt.earliest.max(after(last));
         let message =
             Message { group, sent_at, uuid, text: text.to_owned(), sender: sender.clone() };
         let mut writes = vec![put(table, message.to_item())];
         for item in [rows.my_item, rows.others_item] {
             writes.extend(moved(table, item, &message));
         }
-        if attempt.write(writes, &message).await? {
+        if attempt.write(&writes, &message).await? {
             let consumed_capacity = attempt.consumed_capacity;
             return Ok(Sent { message, other: rows.mine.other, consumed_capacity });
         }
@@ -146,26 +156,31 @@ pub async fn create_message_group(
         let rows = [row(sender, other), row(other, sender)];
         let message = Message { group, sent_at, uuid, text, sender: sender.clone() };
         let items = [message.to_item(), rows[0].to_item(), rows[1].to_item()];
-        if attempt.write(items.map(|item| put(table, item)).into(), &message).await? {
+        if attempt.write(&items.map(|item| put(table, item)), &message).await? {
             let consumed_capacity = attempt.consumed_capacity;
             return Ok(Sent { message, other: other.clone(), consumed_capacity });
         }
     }
 }
 
-/// The newest conversation that two people have.
+/// The newest conversation that two people have, in either one's list: where the
+/// other's row is missing it is broken, and not to be started anew.
 ///
 /// # Errors
-/// Where DynamoDB cannot be asked, or the newest one's row cannot be read.
+/// Where DynamoDB cannot be asked, or a row cannot be read.
 pub async fn conversation_of(
     db: &Dynamo,
     table: &str,
     person: Uuid,
     other: Uuid,
 ) -> Result<Option<Uuid>, Error> {
-    let found = of_one(db, table, &UserKey(person).to_string(), "user_uuid", other).await?;
-    let newest = found.rows.first().map(MessageGroup::from_item).transpose();
-    newest.map(|row| row.map(|row| row.group)).map_err(broken)
+    let mut newest: Option<MessageGroup> = None;
+    for (owner, with) in [(person, other), (other, person)] {
+        let found = of_one(db, table, &UserKey(owner).to_string(), "user_uuid", with).await?;
+        let row = found.rows.first().map(MessageGroup::from_item).transpose().map_err(broken)?;
+        newest = newest.into_iter().chain(row).max_by_key(|row| row.last_at);
+    }
+    Ok(newest.map(|row| row.group))
 }
 
 /// The two rows of a conversation, read and as they stand.
@@ -174,6 +189,8 @@ struct Rows {
     my_item: Item,
     others: MessageGroup,
     others_item: Item,
+    /// not always that of the rows: who broke them is mended by a later message
+    newest_message: SortTime,
 }
 
 /// A write that is tried until it meets nobody else's.
@@ -193,18 +210,38 @@ impl<'a> Attempt<'a> {
         Self { db, table, earliest: now, fruitless: 0, deadline, consumed_capacity: 0.0 }
     }
 
+    /// The rows as they are. A query can fall between the two halves of another's
+    /// transaction and see a row twice or not at all
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation>),
+    /// so that what looks broken is read again.
     async fn rows(&mut self, group: Uuid, sender: &Person) -> Result<Rows, NotSent> {
+        let mut looked = 0;
+        loop {
+            match self.rows_now(group, sender).await {
+                Err(NotSent::NotAParticipant(_) | NotSent::Broken(_)) if looked < LOOKS => {
+                    looked += 1;
+                    sleep(full_jitter(looked)).await;
+                }
+                rows => return rows,
+            }
+        }
+    }
+
+    async fn rows_now(&mut self, group: Uuid, sender: &Person) -> Result<Rows, NotSent> {
         let Some((mine, my_item)) = self.row(group, sender.uuid, &sender.handle).await? else {
             return Err(self.not_in(group, sender).await);
         };
         let other = &mine.other;
         let Some((others, others_item)) = self.row(group, other.uuid, &other.handle).await? else {
-            return Err(NotSent::Other(broken(format!(
+            return Err(NotSent::Broken(broken(format!(
                 "`{}` has no row for it, and `{}` has",
                 other.handle, sender.handle
             ))));
         };
-        Ok(Rows { mine, my_item, others, others_item })
+        let newest = newest_message(self.db, self.table, group).await.map_err(NotSent::Other)?;
+        self.consumed_capacity += newest.consumed_capacity;
+        let newest_message = newest.rows.first().map_or(mine.last_at, |message| message.sent_at);
+        Ok(Rows { mine, my_item, others, others_item, newest_message })
     }
 
     /// A participant's row, or `None` where there is none.
@@ -219,10 +256,10 @@ impl<'a> Attempt<'a> {
         self.consumed_capacity += found.consumed_capacity;
         if found.rows.len() > 1 {
             let count = found.rows.len();
-            return Err(NotSent::Other(broken(format!("`{handle}` has {count} rows for it"))));
+            return Err(NotSent::Broken(broken(format!("`{handle}` has {count} rows for it"))));
         }
         let Some(item) = found.rows.pop() else { return Ok(None) };
-        let row = MessageGroup::from_item(&item).map_err(|error| NotSent::Other(broken(error)))?;
+        let row = MessageGroup::from_item(&item).map_err(|error| NotSent::Broken(broken(error)))?;
         Ok(Some((row, item)))
     }
 
@@ -251,40 +288,46 @@ impl<'a> Attempt<'a> {
     }
 
     /// Writes all or nothing. `false`: somebody else was there first, and after a
-    /// pause it is to be tried again.
+    /// pause it is to be tried again with what is there by then.
     async fn write(
         &mut self,
-        writes: Vec<TransactWriteItem>,
+        writes: &[TransactWriteItem],
         message: &Message,
     ) -> Result<bool, NotSent> {
-        let request = self
-            .db
-            .client()
-            .transact_write_items()
-            .set_transact_items(Some(writes))
-            // What the SDK sends again has the same token, so that an answer that
-            // was lost does not make it two messages.
-            .client_request_token(Uuid::new_v4())
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await {
-            Ok(output) => {
-                let units = output.consumed_capacity().iter().filter_map(|c| c.capacity_units());
-                self.consumed_capacity += units.sum::<f64>();
-                return Ok(true);
-            }
-            Err(error) => {
-                let pause = full_jitter(self.fruitless);
-                let late = Instant::now() + pause > self.deadline;
-                match obstacle(&error) {
-                    Some(Obstacle::Others) if late => return Err(NotSent::LostRace(lost_race())),
-                    Some(_) if !late => sleep(pause).await,
-                    _ => return Err(NotSent::Other(self.error(&error, message))),
+        // What is sent again has the same token, so that an answer that was lost
+        // does not make it two messages.
+        let token = Uuid::new_v4();
+        loop {
+            let request = self
+                .db
+                .client()
+                .transact_write_items()
+                .set_transact_items(Some(writes.to_vec()))
+                .client_request_token(token)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let error = match request.send().await {
+                Ok(output) => {
+                    let units =
+                        output.consumed_capacity().iter().filter_map(|c| c.capacity_units());
+                    self.consumed_capacity += units.sum::<f64>();
+                    return Ok(true);
                 }
+                Err(error) => error,
+            };
+            let obstacle = obstacle(&error);
+            let pause = full_jitter(self.fruitless);
+            let late = Instant::now() + pause > self.deadline;
+            match obstacle {
+                Some(Obstacle::Others) if late => return Err(NotSent::LostRace(lost_race())),
+                Some(_) if !late => sleep(pause).await,
+                _ => return Err(NotSent::Other(self.error(&error, message))),
+            }
+            self.fruitless += 1;
+            if matches!(obstacle, Some(Obstacle::Others)) {
+                self.earliest = after(message.sent_at);
+                return Ok(false);
             }
         }
-        self.fruitless += 1;
-        self.earliest = after(message.sent_at);
-        Ok(false)
     }
 
     fn error(&self, error: &SdkError<TransactWriteItemsError>, message: &Message) -> Error {
@@ -294,7 +337,7 @@ impl<'a> Attempt<'a> {
         let result = self.db.error(&format!("write to the table `{}`", self.table), error);
         let reasons = reasons(error).into_iter().flatten();
         let result = reasons.fold(result, Error::cause);
-        if error.as_service_error().is_some() {
+        if is_surely_refused(error) {
             return result;
         }
         result.cause("whether the message was written is not known").hint(format!(
@@ -318,6 +361,16 @@ fn reasons(error: &SdkError<TransactWriteItemsError>) -> Option<Vec<&str>> {
     };
     let codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
     Some(codes.filter(|code| *code != "None").collect())
+}
+
+/// Whether nothing was written. A server's failure, an attempt of the SDK that is
+/// still under way, or no answer at all do not tell.
+fn is_surely_refused(error: &SdkError<TransactWriteItemsError>) -> bool {
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let refused = status.is_some_and(|status| (400..500).contains(&status));
+    code.is_some_and(|code| code != "TransactionInProgressException" && !is_throttling(code))
+        && refused
 }
 
 /// What passes by itself.
