@@ -166,7 +166,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     }
     if !found.newcomers.is_empty() && handle.is_none() {
         ui.note(format_args!(
-            "{} of the pool with neither a handle nor a row: not signed up to the end: {}",
+            "{} of the pool with neither a handle nor a row yet: {}",
             count(found.newcomers.len(), "user"),
             printable(&quoted(found.newcomers.iter().take(NAMED)))
         ));

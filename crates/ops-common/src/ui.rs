@@ -31,7 +31,7 @@ const PADDING: usize = 3;
 const LEAST_WIDTH: usize = 4;
 
 /// Columns that are nothing when cut: uuids to be copied, times.
-const WHOLE_COLUMNS: [&str; 4] = ["group", "sent", "last", "sub"];
+const WHOLE_COLUMNS: [&str; 5] = ["group", "sent", "last", "sub", "in Cognito"];
 
 /// The streams of one run: what is a terminal, what is coloured, how much is said.
 #[derive(Debug, Clone)]

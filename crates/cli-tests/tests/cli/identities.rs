@@ -114,7 +114,7 @@ fn a_healthy_app_is_silent() {
         .succeeds()
         .prints_only("")
         .says("looked at 4 people, 1 conversation and 106 items: nothing is broken; ")
-        .says("1 user of the pool with neither a handle nor a row: not signed up to the end: `newcomer`")
+        .says("1 user of the pool with neither a handle nor a row yet: `newcomer`")
         .does_not_say("error");
     let mut text = serde_json::to_string_pretty(&report(&world)).expect("JSON");
     text = text.replace(world.pool(), "POOL").replace(world.database(), "DATABASE");

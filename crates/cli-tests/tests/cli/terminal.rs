@@ -1,8 +1,10 @@
 //! What a person at a terminal is asked, and what the answers do.
 
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, mpsc};
 
 use cli_tests::World;
+use cli_tests::proxy::{Answer, Proxy};
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 
@@ -149,4 +151,32 @@ fn colour_at_a_terminal_and_none_where_it_is_not_wanted() {
     assert!(!output("auto", "1").contains('\u{1b}'));
     assert!(!output("never", "").contains('\u{1b}'));
     assert!(output("always", "1").contains('\u{1b}'));
+}
+
+/// A listing that takes long says so, and a quick one does not.
+#[test]
+fn progress_where_a_person_has_to_wait() {
+    let world = World::empty();
+    let list = |proxy: &Proxy| {
+        let mut command = world.tool("cognito-list-users", &["--user-pool-id", "us-east-1_AbC"]);
+        command.env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", proxy.url()).env("TERM", "xterm");
+        at_terminal(command)
+    };
+    let nobody = || Answer::Reply { status: 200, body: serde_json::json!({"Users": []}) };
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let proxy = Proxy::start("127.0.0.1:1", move |_, _| {
+        // Answers when the test has seen what it waits for.
+        let _ = may_go_on.lock().expect("one request").recv();
+        nobody()
+    });
+    let mut session = list(&proxy);
+    session.exp_string("listing the pool").expect("progress");
+    go_on.send(()).expect("the proxy waits");
+    session.exp_string("0 users").expect("the end");
+    assert_eq!(status(session), 0);
+
+    let proxy = Proxy::start("127.0.0.1:1", move |_, _| nobody());
+    let said = list(&proxy).exp_eof().expect("the end");
+    assert!(said.contains("0 users") && !said.contains("listing the pool"), "{said}");
 }
