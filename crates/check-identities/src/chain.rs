@@ -137,7 +137,7 @@ impl Stores<'_> {
                     "sign up in the app, or `aws cognito-idp admin-create-user --user-pool-id {} --username {handle} --user-attributes Name=preferred_username,Value={handle}`; then {}",
                     self.pool_id,
                     self.call("update-cognito-user-ids", ""),
-                    handle = row.handle
+                    handle = word(&row.handle, "HANDLE")
                 ),
             });
             people.push(person);
@@ -207,6 +207,7 @@ impl Stores<'_> {
 
     /// How the conversations of an earlier uuid come back.
     fn mend_uuid(&self, index: &Index<'_>, uuid: Uuid, handle: &str) -> String {
+        let handle = word(handle, "HANDLE");
         let update = format!("UPDATE users SET uuid = '{uuid}' WHERE handle = '{handle}'");
         let groups = index.groups_of.get(&uuid).map_or(&[][..], Vec::as_slice);
         if groups.iter().all(|(group, _)| *group == SEEDED_GROUP) {
@@ -234,7 +235,8 @@ impl Stores<'_> {
         format!(
             "{} where it is a seeded person, else with psql: `INSERT INTO users ({column}display_name, handle, email, cognito_user_id) VALUES ({value}'NAME', '{handle}', 'EMAIL', '{}')`",
             self.call("db-setup", " --steps seed"),
-            sub.unwrap_or("SUB")
+            sub.unwrap_or("SUB"),
+            handle = word(handle, "HANDLE")
         )
     }
 
@@ -242,7 +244,9 @@ impl Stores<'_> {
     fn mend_user(&self, user: &User, handle: &str) -> String {
         format!(
             "`aws cognito-idp admin-update-user-attributes --user-pool-id {} --username {} --user-attributes Name=preferred_username,Value={handle}`",
-            self.pool_id, user.username
+            self.pool_id,
+            word(&user.username, "USERNAME"),
+            handle = word(handle, "HANDLE")
         )
     }
 
@@ -359,6 +363,14 @@ impl Stores<'_> {
     }
 }
 
+/// A name as it can stand in a command that is there to be pasted. People choose
+/// their names: one that a shell or SQL could take for more is left to be typed.
+fn word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
+    let harmless = |c: char| c.is_alphanumeric() || "_.@+-".contains(c);
+    let is_word = !name.is_empty() && !name.starts_with('-') && name.chars().all(harmless);
+    if is_word { name } else { placeholder }
+}
+
 /// What is wrong with one participant's row of a conversation.
 fn fault_of_row(group: &Group, owner: Uuid) -> Option<&'static str> {
     let mut rows = group.rows.iter().filter(|row| row.owner == owner);
@@ -450,7 +462,8 @@ impl<'a> Index<'a> {
             let what = format!("their user of the pool, `{}`, is disabled", user.username);
             let mend = format!(
                 "`aws cognito-idp admin-enable-user --user-pool-id {} --username {}`",
-                stores.pool_id, user.username
+                stores.pool_id,
+                word(&user.username, "USERNAME")
             );
             return Some((handle, broken(Link::Sub, what, mend)));
         }

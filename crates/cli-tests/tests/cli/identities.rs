@@ -249,6 +249,23 @@ fn a_person_who_is_on_one_side_only() {
     assert_eq!(broken_people(&found), ["BAYKO", "fifth", "old"]);
 }
 
+/// People choose their handles, and what mends is there to be pasted.
+#[test]
+fn a_handle_never_becomes_part_of_a_command() {
+    let Some(world) = World::whole() else { return };
+    let handle = "x'; DROP TABLE users; --$(reboot)";
+    world.add_user("evil", Some(handle));
+    world.sql("INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('o', '`reboot`', 'o', 'OLD')");
+    let found = report(&world);
+    for handle in [handle, "`reboot`"] {
+        let (_, _, mend) = broken_at(&found, handle);
+        assert!(
+            !mend.contains("DROP") && !mend.contains("reboot") && mend.contains("HANDLE"),
+            "{mend}"
+        );
+    }
+}
+
 #[test]
 fn a_handle_that_is_there_twice_or_was_changed() {
     let Some(world) = World::whole() else { return };
