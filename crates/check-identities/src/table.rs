@@ -18,6 +18,12 @@ use uuid::Uuid;
 const ATTRIBUTES: &str =
     "pk, sk, message, message_uuid, message_group_uuid, user_uuid, user_handle, user_display_name";
 
+/// As many items as a request asks for: less than the 1 MB that DynamoDB sends
+/// when left alone, a few thousand messages. What is held of a page at once is
+/// bounded, and a server that reads on to the table's end for each page (the
+/// embedded one) does not.
+const PAGE: i32 = 2_000;
+
 /// As many rows that cannot be read are named.
 const NAMED: usize = 20;
 
@@ -116,6 +122,7 @@ impl Table {
             .scan()
             .table_name(name)
             .projection_expression(ATTRIBUTES)
+            .limit(PAGE)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let mut start = None;
         loop {
