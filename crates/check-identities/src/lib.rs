@@ -120,7 +120,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         found.findings.retain(|finding| finding.uuid.is_some_and(|uuid| groups.contains(&uuid)));
     }
 
-    if args.output.json() {
+    let shown = if args.output.json() {
         ui.json(&Report {
             target: target.to_string(),
             user_pool_id: pool.id(),
@@ -130,18 +130,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             findings: &found.findings,
             items: table.items,
             consumed_capacity: table.consumed_capacity,
-        })?;
+        })
     } else if handle.is_some() {
-        for (index, person) in found.people.iter().enumerate() {
-            if index > 0 {
-                ui.line("")?;
-            }
-            show_chain(person, ui)?;
-        }
-        show_findings(&found.findings, ui)?;
+        show_chains(&found, ui)
     } else {
-        show_broken(&found, ui)?;
-    }
+        show_broken(&found, ui)
+    };
     let verdict = verdict(&found);
     ui.note(format_args!(
         "looked at {}, {} and {}{}; {} read units",
@@ -171,7 +165,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             printable(&quoted(found.newcomers.iter().take(NAMED)))
         ));
     }
-    verdict
+    // What was found counts, also where the reader went away.
+    verdict.and(shown)
 }
 
 /// What is broken, each with what mends it; nothing where all is whole. Where
@@ -212,6 +207,18 @@ fn show_findings(findings: &[Finding], ui: &Ui) -> Result<(), Error> {
     };
     let rows: Vec<_> = findings.iter().map(row).collect();
     ui.table(&["found", "what", "mend it with"][..columns], &rows, Cells::Wrapped)
+}
+
+/// The chain of each user with one handle, and what is wrong with their
+/// conversations.
+fn show_chains(found: &Found, ui: &Ui) -> Result<(), Error> {
+    for (index, person) in found.people.iter().enumerate() {
+        if index > 0 {
+            ui.line("")?;
+        }
+        show_chain(person, ui)?;
+    }
+    show_findings(&found.findings, ui)
 }
 
 /// One person's chain, link by link, up to the one that is broken.

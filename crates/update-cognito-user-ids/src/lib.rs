@@ -137,16 +137,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         report.found = Comparison::of(&by_handle, rows);
     }
     report.written = !only_looks;
-    if args.output.json() {
-        ui.json(&report)?;
-    } else {
-        show_table(&report, ui)?;
-    }
+    let shown = if args.output.json() { ui.json(&report) } else { show_table(&report, ui) };
     report.tell(ui);
+    // What a check found counts, also where the reader went away.
     if args.check && report.found.differs() {
         return Err(check_failed(&report.found, target));
     }
-    Ok(())
+    shown
 }
 
 /// Carries the ids over, with leave to change this database. The pool is listed

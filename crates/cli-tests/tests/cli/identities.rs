@@ -173,6 +173,29 @@ fn an_id_that_was_not_carried_over() {
     world.run("check-identities", &[]).succeeds();
 }
 
+/// `| head -1` and the like: a reader that goes away hides nothing.
+#[test]
+fn what_is_broken_counts_where_nobody_reads() {
+    let Some(world) = World::whole() else { return };
+    world.sql("UPDATE users SET cognito_user_id = 'MOCK' WHERE handle = 'bayko'");
+    for (tool, arguments, error) in [
+        ("check-identities", &["--output", "json"][..], "error: the chain of 1 person is broken"),
+        ("check-identities", &["--handle", "bayko"], "error: the chain of 1 person is broken"),
+        ("update-cognito-user-ids", &["--check"], "error: Postgres and the pool differ"),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = world.tool(tool, arguments);
+        let child =
+            command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().expect("spawn");
+        drop(command);
+        let output = child.wait_with_output().expect("wait");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains(error), "{stderr}");
+    }
+}
+
 #[test]
 fn ids_that_were_swapped() {
     let Some(world) = World::whole() else { return };
