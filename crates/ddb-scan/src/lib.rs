@@ -1,23 +1,19 @@
 //! `ddb-scan`: every item of a table, streamed: its memory does not grow with
 //! the table.
 
-mod plain;
-
 use std::io::Write;
 use std::process::ExitCode;
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use clap::{Parser, ValueEnum};
 use colored::Color;
 use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs};
+use ops_common::attributes::{Attributes, Plain};
 use ops_common::dynamodb::Dynamo;
 use ops_common::error::Error;
-use ops_common::records::{Item, Message, MessageGroup};
-use ops_common::table_lifecycle::missing;
+use ops_common::records::{Message, MessageGroup};
+use ops_common::scan::{Scan, Segments, SelectionArgs};
 use ops_common::ui::{Cells, Ui, count, units};
 use ops_common::{cli, times};
-
-use plain::Plain;
 
 /// As many rows as are laid out at once.
 const CHUNK: usize = 100;
@@ -25,7 +21,10 @@ const CHUNK: usize = 100;
 /// As many items as a request asks for. Left alone DynamoDB sends pages of 1 MB,
 /// thousands of items and several times that in memory; with these the peak is
 /// the same for a table of any size, at the price of more requests.
-const PAGE: u64 = 250;
+const PAGE: u32 = 250;
+
+/// More at once than a machine has use for.
+const MOST_SEGMENTS: i64 = 64;
 
 /// Show every item of the table
 ///
@@ -37,6 +36,7 @@ const PAGE: u64 = 250;
     after_help = "Examples:
   ddb-scan --limit 10
   ddb-scan --output jsonl | jq -r .message
+  ddb-scan --count --filter 'begins_with(pk, :p)' --values '{\":p\":{\"S\":\"MSG#\"}}'
   ddb-scan prod --table orders --output json > orders.json"
 )]
 struct Args {
@@ -47,10 +47,20 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
+    /// Print the number of items only
+    #[arg(long, conflicts_with_all = ["limit", "output", "select"])]
+    count: bool,
+
+    /// Read so many parts of the table at once; items of different parts mix
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=MOST_SEGMENTS))]
+    segments: i32,
+
     /// Form of the items on stdout: table, json (an array) or jsonl (one a line)
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORMAT", hide_possible_values = true)]
     output: Output,
 
+    #[command(flatten)]
+    selection: SelectionArgs,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -79,53 +89,57 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
     let table = args.table.name();
     ui.acts_on(format_args!("{}  table {table}", db.place()));
+    let scan = Scan::new(&db, &table).filter(&args.selection);
+    if args.count {
+        return show_count(Segments::all(scan.count(), args.segments, PAGE), ui).await;
+    }
+    let scan = scan.project(&args.selection.select);
+    let mut segments = Segments::all(scan, args.segments, PAGE);
     let mut writer = Writer::new(args.output, ui);
-    let scan = db
-        .client()
-        .scan()
-        .table_name(&table)
-        .return_consumed_capacity(ReturnConsumedCapacity::Total);
     let mut shown: u64 = 0;
     let mut consumed_capacity = 0.0;
-    let mut start = None;
-    let more = loop {
-        // One more than asked for tells whether there are more.
-        let wanted = args.limit.map_or(u64::MAX, |limit| (limit - shown).saturating_add(1));
-        let page_limit = i32::try_from(wanted.min(PAGE)).unwrap_or(i32::MAX);
-        let page =
-            scan.clone().limit(page_limit).set_exclusive_start_key(start).send().await.map_err(
-                |error| match error.as_service_error() {
-                    Some(service) if service.is_resource_not_found_exception() => {
-                        missing(&db, &table)
-                    }
-                    _ => db.error(&format!("scan the table `{table}`"), &error),
-                },
-            )?;
-        consumed_capacity +=
-            page.consumed_capacity().and_then(|c| c.capacity_units()).unwrap_or(0.0);
-        let mut items = page.items.unwrap_or_default();
-        let allowed = args
-            .limit
-            .map_or(usize::MAX, |limit| usize::try_from(limit - shown).unwrap_or(usize::MAX));
-        let cut = items.len() > allowed;
+    let mut more = false;
+    loop {
+        let allowed = args.limit.map_or(u64::MAX, |limit| limit - shown);
+        if args.selection.filter.is_none() {
+            // One more than asked for tells whether there are more.
+            let wanted = u32::try_from(allowed.saturating_add(1)).unwrap_or(u32::MAX);
+            segments.page_items = PAGE.min(wanted);
+        }
+        let Some(page) = segments.next().await? else { break };
+        consumed_capacity += page.consumed_capacity;
+        let mut items = page.items()?;
+        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+        more = items.len() > allowed;
         items.truncate(allowed);
         shown += items.len() as u64;
-        writer.write(items)?;
-        start = page.last_evaluated_key;
-        if cut || start.is_none() {
-            break cut;
+        writer.write(&items)?;
+        if more {
+            break;
         }
-    };
+    }
     writer.finish()?;
-    ui.note(format_args!(
-        "{}; {} read units",
-        count(usize::try_from(shown).unwrap_or(usize::MAX), "item"),
-        units(consumed_capacity)
-    ));
+    ui.note(format_args!("{}; {} read units", items(shown), units(consumed_capacity)));
     if more {
         ui.note("more exist: the scan was cut by --limit");
     }
     Ok(())
+}
+
+async fn show_count(mut segments: Segments, ui: &Ui) -> Result<(), Error> {
+    let (mut counted, mut scanned, mut consumed_capacity) = (0, 0, 0.0);
+    while let Some(page) = segments.next().await? {
+        counted += page.count;
+        scanned += page.scanned;
+        consumed_capacity += page.consumed_capacity;
+    }
+    ui.line(counted)?;
+    ui.note(format_args!("{} read; {} read units", items(scanned), units(consumed_capacity)));
+    Ok(())
+}
+
+fn items(number: u64) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "item")
 }
 
 /// Writes items as they come.
@@ -140,12 +154,12 @@ impl<'a> Writer<'a> {
         Self { output, ui, written: false }
     }
 
-    fn write(&mut self, items: Vec<Item>) -> Result<(), Error> {
+    fn write(&mut self, items: &[Attributes<'_>]) -> Result<(), Error> {
         match self.output {
             Output::Table => items.chunks(CHUNK).try_for_each(|chunk| self.write_tables(chunk)),
             Output::Json => {
                 let mut out = self.ui.stdout();
-                for item in &items {
+                for item in items {
                     out.write_all(if self.written { b",\n" } else { b"[\n" })?;
                     self.written = true;
                     serde_json::to_writer(&mut out, &Plain(item)).map_err(std::io::Error::from)?;
@@ -154,7 +168,7 @@ impl<'a> Writer<'a> {
             }
             Output::Jsonl => {
                 let mut out = self.ui.stdout();
-                for item in &items {
+                for item in items {
                     serde_json::to_writer(&mut out, &Plain(item)).map_err(std::io::Error::from)?;
                     out.write_all(b"\n")?;
                 }
@@ -170,19 +184,20 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write_tables(&mut self, items: &[Item]) -> Result<(), Error> {
+    fn write_tables(&mut self, items: &[Attributes<'_>]) -> Result<(), Error> {
         let mut messages = Vec::new();
         let mut groups = Vec::new();
         let mut others = Vec::new();
         for item in items {
-            if let Ok(message) = Message::from_item(item) {
+            let row = item.to_sdk();
+            if let Ok(message) = Message::from_item(&row) {
                 messages.push(vec![
                     message.group.to_string(),
                     times::local(message.sent_at.time()),
                     message.sender.handle,
                     message.text,
                 ]);
-            } else if let Ok(group) = MessageGroup::from_item(item) {
+            } else if let Ok(group) = MessageGroup::from_item(&row) {
                 groups.push(vec![
                     group.owner.to_string(),
                     group.group.to_string(),

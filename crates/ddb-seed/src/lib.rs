@@ -10,15 +10,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
-use ops_common::batch::write_all;
+use ops_common::attributes::Attributes;
+use ops_common::batch::{Batches, Write, write_all};
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::conversations::{Period, partition};
 use ops_common::dynamodb::Dynamo;
 use ops_common::error::{Error, Exit};
+use ops_common::item_keys::KeyNames;
 use ops_common::keys::{GroupKey, SortTime, UserKey};
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::records::{Item, SEEDED_GROUP};
@@ -280,31 +281,35 @@ async fn replace(
     if permit.target() != db.target() {
         return Err(Error::new(format!("the permit is for `{}`", permit.target())));
     }
-    let table = permit.resource();
+    let batches = Batches::new(db, permit.resource(), KeyNames::messages());
     // New rows first, old ones after: an interrupted seed loses nothing.
-    let put = write_all(db, table, puts(plan.puts), give_up_after).await?;
-    let deleted =
-        write_all(db, table, deletes(plan.deletes), give_up_after).await.map_err(|error| {
+    let put = write_all(&batches, writes(&plan.puts, Write::put)?, give_up_after).await?;
+    let keys: Vec<Item> = plan.deletes.into_iter().map(plan::key_item).collect();
+    let deleted = write_all(&batches, writes(&keys, Write::delete)?, give_up_after).await.map_err(
+        |error| {
             error
                 .cause(
                     "the new rows are all written, and some of the earlier seed's are still there",
                 )
                 .hint("run it again: it removes what is left of the earlier one")
                 .exit(Exit::Partial)
-        })?;
+        },
+    )?;
     Ok(put + deleted)
 }
 
-fn puts(items: Vec<Item>) -> Vec<WriteRequest> {
-    let request = |item: Item| PutRequest::builder().set_item(Some(item)).build().ok();
-    let write = |put| WriteRequest::builder().put_request(put).build();
-    items.into_iter().filter_map(request).map(write).collect()
-}
-
-fn deletes(keys: Vec<(String, String)>) -> Vec<WriteRequest> {
-    let request = |key| DeleteRequest::builder().set_key(Some(plan::key_item(key))).build().ok();
-    let write = |delete| WriteRequest::builder().delete_request(delete).build();
-    keys.into_iter().filter_map(request).map(write).collect()
+fn writes(
+    items: &[Item],
+    write: impl Fn(&Attributes<'_>, &KeyNames) -> Result<Write, String>,
+) -> Result<Vec<Write>, Error> {
+    let keys = KeyNames::messages();
+    let of_item = |item| {
+        Attributes::from_sdk(item)
+            .ok_or_else(|| "an attribute of an unknown type".to_owned())
+            .and_then(|item| write(&item, &keys))
+            .map_err(|why| Error::new("cannot write a row").cause(why))
+    };
+    items.iter().map(of_item).collect()
 }
 
 fn what_happens(report: &Report, db: &Dynamo, pair: &Pair) -> String {

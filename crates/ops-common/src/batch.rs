@@ -1,77 +1,262 @@
-//! BatchWriteItem, until everything is written or a deadline has passed.
+//! BatchWriteItem: one batch, or all of them until everything is written or a
+//! deadline has passed.
 //!
-//! At most 25 requests a batch, and no two for one key:
+//! At most 25 requests and 16 MB a batch, and no two for one key:
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>.
-//! What comes back as UnprocessedItems comes with 200 OK; the SDK does not
-//! retry it. It is sent again after a pause that grows, with full jitter, as in
-//! <https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/>.
+//! What comes back as UnprocessedItems comes with 200 OK; it is the caller's to
+//! send again. A request is written down once, as the JSON that is sent: where
+//! millions go through, the SDK's own building of bodies is what costs.
 
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, WriteRequest};
-use tokio::time::{Instant, sleep};
+use aws_sdk_dynamodb::types::WriteRequest;
+use aws_smithy_types::body::SdkBody;
+use tokio::time::sleep;
 
-use crate::dynamodb::{Dynamo, is_throttling};
+use crate::attributes::Attributes;
+use crate::dynamodb::Dynamo;
 use crate::error::{Error, Exit};
+use crate::item_keys::KeyNames;
+use crate::retry::{Backoff, Failure, judge};
 use crate::table_lifecycle::missing;
 
-const BATCH_SIZE: usize = 25;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// As many requests as a batch takes.
+pub const BATCH_SIZE: usize = 25;
 
-/// Writes all of `requests`, which name each key once. Returns the write
-/// capacity units that it took.
+/// One request of a batch.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// the same for two requests just where they are for the same key
+    pub identity: Box<[u8]>,
+    body: Box<[u8]>,
+}
+
+impl Write {
+    /// Puts the item, in place of the one that has its key.
+    ///
+    /// # Errors
+    /// Where the item lacks its key.
+    pub fn put(item: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
+        Self::new(r#"{"PutRequest":{"Item":"#, item, keys)
+    }
+
+    /// Deletes the item of that key.
+    ///
+    /// # Errors
+    /// Where the key is none.
+    pub fn delete(key: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
+        Self::new(r#"{"DeleteRequest":{"Key":"#, key, keys)
+    }
+
+    fn new(head: &str, item: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
+        let identity = keys.identity(item)?;
+        let mut body = Vec::with_capacity(512);
+        body.extend_from_slice(head.as_bytes());
+        serde_json::to_writer(&mut body, item).map_err(|error| error.to_string())?;
+        body.extend_from_slice(b"}}");
+        Ok(Self { identity, body: body.into_boxed_slice() })
+    }
+
+    /// The bytes that it takes in a request.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// What became of a batch that DynamoDB took.
+#[derive(Debug)]
+pub struct Sent {
+    /// the places in the batch of what has to be sent again
+    pub unprocessed: Vec<usize>,
+    /// write capacity units
+    pub consumed_capacity: f64,
+}
+
+/// A batch of which nothing is known to be written.
+#[derive(Debug)]
+pub struct Refused {
+    /// what that says of another attempt
+    pub failure: Failure,
+    /// DynamoDB's own words, where it answered
+    pub message: Option<String>,
+    /// the whole error
+    pub error: Error,
+}
+
+/// Sends batches to one table.
+#[derive(Debug, Clone)]
+pub struct Batches {
+    db: Dynamo,
+    client: Client,
+    table: String,
+    keys: KeyNames,
+}
+
+impl Batches {
+    /// To the table of these keys.
+    #[must_use]
+    pub fn new(db: &Dynamo, table: &str, keys: KeyNames) -> Self {
+        Self { client: db.client_without_retries(), db: db.clone(), table: table.to_owned(), keys }
+    }
+
+    /// Sends one batch, once.
+    ///
+    /// # Errors
+    /// Where DynamoDB did not take it, or that is not known.
+    pub async fn send(&self, batch: &[&Write]) -> Result<Sent, Refused> {
+        let body = self.body(batch);
+        let sent = self
+            .client
+            .batch_write_item()
+            .request_items(&self.table, Vec::new())
+            .customize()
+            .mutate_request(move |request| {
+                request.headers_mut().insert("content-length", body.len().to_string());
+                *request.body_mut() = SdkBody::from(body.clone());
+            })
+            .send()
+            .await;
+        let output = match sent {
+            Ok(output) => output,
+            Err(error) => {
+                let service = error.as_service_error();
+                let message = service.and_then(ProvideErrorMetadata::message).map(str::to_owned);
+                let doing = format!("write to the table `{}`", self.table);
+                return Err(Refused {
+                    failure: judge(&error),
+                    message,
+                    error: match service {
+                        Some(error) if error.is_resource_not_found_exception() => {
+                            missing(&self.db, &self.table)
+                        }
+                        _ => self.db.error(&doing, &error),
+                    },
+                });
+            }
+        };
+        let consumed_capacity =
+            output.consumed_capacity().iter().filter_map(|units| units.capacity_units()).sum();
+        let unprocessed = output.unprocessed_items.unwrap_or_default().into_values().flatten();
+        let unprocessed = self.places(batch, unprocessed).map_err(|why| Refused {
+            // Which ones were written is not known: all have to go again.
+            failure: Failure::Transient,
+            message: None,
+            error: Error::new(format!("cannot write to the table `{}`", self.table)).cause(why),
+        })?;
+        Ok(Sent { unprocessed, consumed_capacity })
+    }
+
+    fn body(&self, batch: &[&Write]) -> Vec<u8> {
+        let length: usize = batch.iter().map(|write| write.body.len() + 1).sum();
+        let mut body = Vec::with_capacity(length + 128);
+        // The names of tables have nothing in them that JSON would escape.
+        body.extend_from_slice(format!(r#"{{"RequestItems":{{"{}":["#, self.table).as_bytes());
+        for (index, write) in batch.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(&write.body);
+        }
+        body.extend_from_slice(br#"]},"ReturnConsumedCapacity":"TOTAL"}"#);
+        body
+    }
+
+    fn places(
+        &self,
+        batch: &[&Write],
+        unprocessed: impl Iterator<Item = WriteRequest>,
+    ) -> Result<Vec<usize>, String> {
+        let mut by_identity: Option<HashMap<&[u8], usize>> = None;
+        let mut places = Vec::new();
+        for request in unprocessed {
+            let item = match (request.put_request, request.delete_request) {
+                (Some(put), _) => put.item,
+                (None, Some(delete)) => delete.key,
+                (None, None) => HashMap::new(),
+            };
+            let by_identity = by_identity.get_or_insert_with(|| {
+                batch.iter().enumerate().map(|(place, write)| (&*write.identity, place)).collect()
+            });
+            let identity = Attributes::from_sdk(&item)
+                .ok_or_else(|| "an unprocessed item of an unknown type".to_owned())
+                .and_then(|item| self.keys.identity(&item))?;
+            let place = by_identity.get(&*identity);
+            places.push(*place.ok_or("an unprocessed item that was not sent")?);
+        }
+        places.sort_unstable();
+        Ok(places)
+    }
+}
+
+/// Writes all of `writes`, which name each key once. Returns the write capacity
+/// units that it took.
 ///
 /// # Errors
 /// Where DynamoDB refuses a batch, or none of it makes progress for
 /// `give_up_after`: exit code 3 where some were written, and the error says how
 /// many.
 pub async fn write_all(
-    db: &Dynamo,
-    table: &str,
-    mut requests: Vec<WriteRequest>,
+    batches: &Batches,
+    writes: Vec<Write>,
     give_up_after: Duration,
 ) -> Result<f64, Error> {
-    let total = requests.len();
+    let total = writes.len();
     let mut consumed_capacity = 0.0;
-    let mut fruitless = 0_u32;
-    let mut deadline = Instant::now() + give_up_after;
-    // From the end, so that what is taken off costs nothing; the order of the
-    // rows does not matter.
-    requests.reverse();
-    while !requests.is_empty() {
-        let batch = requests.split_off(requests.len().saturating_sub(BATCH_SIZE));
-        let sent = batch.len();
-        let unprocessed = match send(db, table, batch.clone(), &mut consumed_capacity).await {
-            Ok(unprocessed) => unprocessed,
-            Err(Refused::Throttled) => batch,
-            Err(Refused::Failed(error)) => {
-                return Err(in_part(error, total - requests.len() - sent, total));
+    let mut backoff = Backoff::new(give_up_after);
+    let mut waiting = VecDeque::from(writes);
+    while !waiting.is_empty() {
+        let size = waiting.len().min(BATCH_SIZE);
+        let batch: Vec<Write> = waiting.drain(..size).collect();
+        let failure = match batches.send(&batch.iter().collect::<Vec<_>>()).await {
+            Ok(sent) => {
+                consumed_capacity += sent.consumed_capacity;
+                if sent.unprocessed.len() < batch.len() {
+                    backoff.progress();
+                }
+                if sent.unprocessed.is_empty() {
+                    continue;
+                }
+                waiting.extend(sent.unprocessed.into_iter().map(|place| batch[place].clone()));
+                None
+            }
+            Err(refused) if matches!(refused.failure, Failure::Final | Failure::Invalid) => {
+                return Err(in_part(refused.error, total - waiting.len() - size, total));
+            }
+            Err(refused) => {
+                waiting.extend(batch);
+                Some(refused)
             }
         };
-        if unprocessed.len() < sent {
-            fruitless = 0;
-            deadline = Instant::now() + give_up_after;
+        match backoff.pause() {
+            Some(pause) => sleep(pause).await,
+            None => {
+                let error = gave_up(&batches.table, give_up_after, failure);
+                return Err(in_part(error, total - waiting.len(), total).exit(Exit::Partial));
+            }
         }
-        if unprocessed.is_empty() {
-            continue;
-        }
-        requests.extend(unprocessed);
-        let pause = full_jitter(fruitless);
-        if Instant::now() + pause > deadline {
-            let error = Error::new(format!(
-                "DynamoDB has taken nothing for {} s: the table `{table}` is throttled",
-                give_up_after.as_secs()
-            ))
-            .hint("run it again later")
-            .hint("or raise the table's write capacity");
-            return Err(in_part(error, total - requests.len(), total).exit(Exit::Partial));
-        }
-        sleep(pause).await;
-        fruitless += 1;
     }
     Ok(consumed_capacity)
+}
+
+/// The error of a table that took nothing for so long. `last` is the last
+/// attempt's refusal; none where it came as UnprocessedItems.
+#[must_use]
+pub fn gave_up(table: &str, patience: Duration, last: Option<Refused>) -> Error {
+    let patience = patience.as_secs();
+    match last {
+        Some(refused) if refused.failure != Failure::Throttled => {
+            refused.error.cause(format!("so it went for {patience} s"))
+        }
+        _ => Error::new(format!(
+            "DynamoDB has taken nothing for {patience} s: the table `{table}` is throttled"
+        ))
+        .hint("run it again later")
+        .hint("or raise the table's write capacity"),
+    }
 }
 
 fn in_part(error: Error, written: usize, total: usize) -> Error {
@@ -80,62 +265,5 @@ fn in_part(error: Error, written: usize, total: usize) -> Error {
         error.hint("run it again: what is written stays, the rest follows").exit(Exit::Partial)
     } else {
         error
-    }
-}
-
-/// How long to wait after so many attempts in vain.
-pub(crate) fn full_jitter(fruitless: u32) -> Duration {
-    let longest = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(fruitless.min(16)));
-    longest.mul_f64(fastrand::f64())
-}
-
-enum Refused {
-    Throttled,
-    Failed(Error),
-}
-
-/// Sends one batch and returns what DynamoDB did not process.
-async fn send(
-    db: &Dynamo,
-    table: &str,
-    batch: Vec<WriteRequest>,
-    consumed_capacity: &mut f64,
-) -> Result<Vec<WriteRequest>, Refused> {
-    let output = db
-        .client()
-        .batch_write_item()
-        .request_items(table, batch)
-        .return_consumed_capacity(ReturnConsumedCapacity::Total)
-        .send()
-        .await
-        .map_err(|error| {
-            let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-            let throttled = code.is_some_and(is_throttling);
-            if throttled {
-                return Refused::Throttled;
-            }
-            Refused::Failed(match error.as_service_error() {
-                Some(service) if service.is_resource_not_found_exception() => missing(db, table),
-                _ => db.error(&format!("write to the table `{table}`"), &error),
-            })
-        })?;
-    *consumed_capacity += output
-        .consumed_capacity()
-        .iter()
-        .filter_map(|capacity| capacity.capacity_units())
-        .sum::<f64>();
-    Ok(output.unprocessed_items.unwrap_or_default().into_values().flatten().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_are_random_and_capped() {
-        for fruitless in [0, 1, 5, 40, u32::MAX] {
-            let longest = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(fruitless.min(16)));
-            assert!((0..100).all(|_| full_jitter(fruitless) <= longest));
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 
@@ -12,6 +13,7 @@ use crate::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
 use crate::env;
 use crate::error::Error;
 use crate::net::{is_this_machine, refuse_public_address};
+use crate::retry::is_throttling;
 use crate::target::{Endpoint, EndpointSettings, LocalHosts, Target, dynamodb_endpoint};
 use crate::ui::Ui;
 
@@ -117,6 +119,14 @@ impl Dynamo {
         &self.client
     }
 
+    /// A client that sends each request once: for callers that decide themselves
+    /// what is worth another attempt.
+    #[must_use]
+    pub fn client_without_retries(&self) -> Client {
+        let config = self.client.config().to_builder().retry_config(RetryConfig::disabled());
+        Client::from_conf(config.build())
+    }
+
     /// The target that the client leads to.
     #[must_use]
     pub fn target(&self) -> Target {
@@ -145,15 +155,6 @@ impl Dynamo {
             _ => result,
         }
     }
-}
-
-/// Whether an error's code says that the table takes no more for the moment.
-#[must_use]
-pub fn is_throttling(code: &str) -> bool {
-    matches!(
-        code,
-        "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"
-    )
 }
 
 /// The endpoint that the profile names, for DynamoDB or for every service. The

@@ -4,18 +4,24 @@
 //! dynamodb`, `target <- postgres`, `cli` on top of all. Nothing below [`ui`] prints.
 
 pub mod args;
+pub mod attributes;
 pub mod aws;
 pub mod batch;
+pub mod capacity;
 pub mod cli;
 pub mod confirm;
 pub mod conversations;
+pub mod durable;
 pub mod dynamodb;
 pub mod env;
 pub mod error;
+pub mod item_keys;
 pub mod keys;
 pub mod net;
 pub mod postgres;
 pub mod records;
+pub mod retry;
+pub mod scan;
 pub mod stamp;
 pub mod table;
 pub mod table_lifecycle;

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, World};
 use ops_common::records::Item;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn each_kind_of_row_has_its_heading() {
@@ -140,4 +140,72 @@ fn a_closed_pipe_is_no_failure() {
         ]);
         Run::of(command).succeeds().prints_only("0\n").does_not_say("error");
     }
+}
+
+#[test]
+fn segments_are_the_table_in_parts() {
+    let world = World::seeded();
+    let whole = world.items("cruddur-messages");
+    let proxy = Proxy::start(&world.endpoint(), |_, request| {
+        let mut body = request.body.clone();
+        body["Limit"] = json!(7);
+        Answer::Instead { body, add: json!({}) }
+    });
+    let arguments = ["--segments", "5", "--output", "jsonl", "--endpoint-url", &proxy.url()];
+    let run = world.run("ddb-scan", &arguments).succeeds().says("106 items; ");
+    let mut lines: Vec<&str> = run.stdout.lines().collect();
+    lines.sort_unstable();
+    let items: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(items, whole);
+    let mut segments: Vec<_> =
+        proxy.requests().iter().map(|r| r.body["Segment"].as_i64()).collect();
+    segments.sort_unstable();
+    segments.dedup();
+    assert_eq!(segments, [Some(0), Some(1), Some(2), Some(3), Some(4)]);
+    world.run("ddb-scan", &["--segments", "0"]).ends_with(2);
+}
+
+#[test]
+fn a_filter_and_a_selection() {
+    let world = World::seeded();
+    let filter = ["--filter", "begins_with(#p, :p)", "--names", r##"{"#p":"pk"}"##];
+    let values = ["--values", r#"{":p":{"S":"GRP#"}}"#];
+    let select = ["--select", "user_handle,message_group_uuid,nothing", "--output", "jsonl"];
+    let arguments = [&filter[..], &values[..], &select[..]].concat();
+    let run = world.run("ddb-scan", &arguments).succeeds().says("2 items; ");
+    let mut lines: Vec<&str> = run.stdout.lines().collect();
+    lines.sort_unstable();
+    let line = |handle| {
+        format!(r#"{{"message_group_uuid":"{}","user_handle":"{handle}"}}"#, cli_tests::GROUP)
+    };
+    assert_eq!(lines, [line("bayko"), line("jess-bk")]);
+
+    let arguments = [&filter[..], &values[..], &["--count", "--segments", "3"]].concat();
+    world.run("ddb-scan", &arguments).succeeds().prints_only("2\n").says("106 items read; ");
+    world.run("ddb-scan", &["--count"]).succeeds().prints_only("106\n");
+    // Pages of two would be the price of --limit 1.
+    let arguments = [&filter[..], &values[..], &["--limit", "1", "--output", "jsonl"]].concat();
+    let run = world.run("ddb-scan", &arguments).succeeds().says("more exist");
+    assert_eq!(run.stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_bad_filter_says_what_is_wrong() {
+    let world = World::seeded();
+    world
+        .run("ddb-scan", &["--filter", "pk = :p"])
+        .ends_with(1)
+        .prints_only("")
+        .says("error: cannot scan the table `cruddur-messages`")
+        .says(":p");
+    for (values, why) in [
+        (r#"{":p":"x"}"#, r#"like {":p":{"S":"MSG#"}}"#),
+        ("{", r#"like {":p":{"S":"MSG#"}}"#),
+        (r#"{":p":{"S":"x","N":"1"}}"#, "two types, S and N"),
+    ] {
+        world.run("ddb-scan", &["--filter", "pk = :p", "--values", values]).ends_with(2).says(why);
+    }
+    world.run("ddb-scan", &["--values", "{}"]).ends_with(2).says("--filter");
+    world.run("ddb-scan", &["--count", "--limit", "3"]).ends_with(2);
 }

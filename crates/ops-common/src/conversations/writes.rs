@@ -18,12 +18,12 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{Period, newest_message, of_one, partition, rows_of_group};
-use crate::batch::full_jitter;
-use crate::dynamodb::{Dynamo, is_throttling};
+use crate::dynamodb::Dynamo;
 use crate::env::invocation;
 use crate::error::Error;
 use crate::keys::{GroupKey, PK, SK, SortTime, UserKey};
 use crate::records::{Item, MAX_MESSAGE_CHARS, Message, MessageGroup, Person};
+use crate::retry::{full_jitter, is_throttling};
 use crate::table_lifecycle::missing;
 
 /// Twenty people who write at the same moment are done in a few seconds.
