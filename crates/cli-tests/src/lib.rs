@@ -40,12 +40,14 @@ pub const JESS: &str = "4f0c2b1e-7d3a-4a55-9c1e-2b6a8d9e0f11";
 pub const BAYKO: &str = "9a7d5c3b-1e2f-4b68-8d47-5f3c1a2e6b22";
 
 /// All tools.
-pub const TOOLS: [&str; 12] = [
+pub const TOOLS: [&str; 14] = [
     "check-identities",
     "cognito-list-users",
     "db-setup",
     "ddb-drop",
+    "ddb-export",
     "ddb-get-conversation",
+    "ddb-import",
     "ddb-list-conversations",
     "ddb-list-tables",
     "ddb-scan",

@@ -118,6 +118,17 @@ pub fn seconds() -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(..=86_400)
 }
 
+/// Parses a number of capacity units a second, more than none.
+///
+/// # Errors
+/// Where it is something else.
+pub fn units_a_second(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(units) if units.is_finite() && units >= 0.1 => Ok(units),
+        _ => Err("a number of at least 0.1".to_owned()),
+    }
+}
+
 /// Consent that is given on the command line.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Consent")]

@@ -125,7 +125,9 @@ impl Number {
         self.negative
     }
 
-    fn canonical(&self) -> String {
+    /// The same text for the same number.
+    #[must_use]
+    pub fn canonical(&self) -> String {
         let sign = if self.negative { "-" } else { "" };
         format!("{sign}{}e{}", self.digits, self.exponent)
     }

@@ -15,7 +15,9 @@ fn a_stopped_dynamodb() {
     world.run("db-setup", &[]).succeeds();
     for (tool, arguments) in [
         ("ddb-drop", vec!["scratch"]),
+        ("ddb-export", vec![]),
         ("ddb-get-conversation", vec![]),
+        ("ddb-import", vec!["-"]),
         ("ddb-list-conversations", vec![]),
         ("ddb-list-tables", vec![]),
         ("ddb-scan", vec![]),

@@ -4,8 +4,10 @@
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, TOOLS, World};
 
-const DYNAMODB_TOOLS: [&str; 8] = [
+const DYNAMODB_TOOLS: [&str; 10] = [
     "ddb-drop x",
+    "ddb-export",
+    "ddb-import - --yes",
     "ddb-get-conversation",
     "ddb-list-conversations",
     "ddb-list-tables",
@@ -27,7 +29,8 @@ fn a_target_is_local_or_prod_and_nothing_like_it() {
     let others = ["cognito-list-users", "ddb-send-message"];
     for tool in TOOLS.into_iter().filter(|tool| !others.contains(tool)) {
         for word in ["nonprod", "PROD", "production", "prd"] {
-            let table = if tool == "ddb-drop" { vec!["x", word] } else { vec![word] };
+            let first = ["ddb-drop", "ddb-import"].contains(&tool);
+            let table = if first { vec!["x", word] } else { vec![word] };
             world
                 .run(tool, &table)
                 .ends_with(2)

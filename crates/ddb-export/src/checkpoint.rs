@@ -1,0 +1,160 @@
+//! The file from which the same command goes on.
+
+use std::path::{Path, PathBuf};
+
+use ops_common::attributes::Attributes;
+use ops_common::durable;
+use ops_common::error::Error;
+use ops_common::scan::{Segment, StartKey};
+use ops_common::table_identity::TableIdentity;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// What a dump is of: a run goes on only with the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dump {
+    pub(crate) tool: String,
+    pub(crate) table: TableIdentity,
+    /// the options that decide what is in the file, as they were given
+    pub(crate) options: String,
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    dump: Dump,
+    /// so much of the file is surely on disk, with the counts of it
+    pub(crate) bytes: u64,
+    pub(crate) counts: Counts,
+    pub(crate) seconds: f64,
+    segments: Vec<SavedSegment>,
+    /// the file is whole and has its name
+    pub(crate) finished: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SavedSegment {
+    number: i32,
+    of: i32,
+    /// LastEvaluatedKey; none: it has not begun
+    after: Option<Box<RawValue>>,
+    done: bool,
+}
+
+/// What was read and written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) items: u64,
+    /// items that were read for it, before the filter
+    pub(crate) scanned: u64,
+    /// attributes that have no column
+    pub(crate) left_out: u64,
+    pub(crate) consumed_capacity: f64,
+}
+
+/// How far a segment is in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Reached {
+    Start,
+    After(StartKey),
+    End,
+}
+
+/// How far the file is.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) bytes: u64,
+    pub(crate) counts: Counts,
+    pub(crate) segments: Vec<(Segment, Reached)>,
+}
+
+/// Where and for what checkpoints are saved.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkpoint {
+    pub(crate) path: PathBuf,
+    pub(crate) dump: Dump,
+}
+
+impl Checkpoint {
+    /// What an earlier run saved.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is of something else.
+    pub(crate) fn load(&self) -> Result<Option<Saved>, Error> {
+        let Some(saved) = durable::load::<Saved>(&self.path, "checkpoint")? else {
+            return Ok(None);
+        };
+        let what = if saved.dump.tool != self.dump.tool {
+            format!("a run of {}", saved.dump.tool)
+        } else if let Some(difference) = saved.dump.table.difference(&self.dump.table) {
+            difference
+        } else if saved.dump.options != self.dump.options {
+            format!(
+                "another dump: `{}`, and this one is `{}`",
+                saved.dump.options, self.dump.options
+            )
+        } else {
+            return Ok(Some(saved));
+        };
+        Err(Error::new(format!("the checkpoint `{}` is of {what}", self.path.display()))
+            .hint("nothing is written; name another file with --checkpoint to begin anew"))
+    }
+
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn save(&self, state: &State, seconds: f64, finished: bool) -> Result<(), Error> {
+        let failed = |error| cannot_save(&self.path, error);
+        let segments = state.segments.iter().map(|(segment, reached)| {
+            let after = match reached {
+                Reached::After(key) => Some(to_json(key)?),
+                Reached::Start | Reached::End => None,
+            };
+            let done = *reached == Reached::End;
+            Ok(SavedSegment { number: segment.number, of: segment.of, after, done })
+        });
+        let segments = segments.collect::<Result<_, std::io::Error>>().map_err(failed)?;
+        let saved = Saved {
+            dump: self.dump.clone(),
+            bytes: state.bytes,
+            counts: state.counts,
+            seconds,
+            segments,
+            finished,
+        };
+        durable::save(&self.path, &saved).map_err(failed)
+    }
+}
+
+fn to_json(key: &StartKey) -> std::io::Result<Box<RawValue>> {
+    let unknown = || std::io::Error::other("a key of an unknown type");
+    let key = Attributes::from_sdk(key).ok_or_else(unknown)?;
+    Ok(RawValue::from_string(serde_json::to_string(&key)?)?)
+}
+
+fn cannot_save(path: &Path, error: std::io::Error) -> Error {
+    Error::new(format!("cannot write the checkpoint `{}`", path.display())).cause(error)
+}
+
+impl Saved {
+    /// How far the file is.
+    ///
+    /// # Errors
+    /// Where a key is none.
+    pub(crate) fn state(&self) -> Result<State, Error> {
+        let segments = self.segments.iter().map(|saved| {
+            let reached = match &saved.after {
+                _ if saved.done => Reached::End,
+                None => Reached::Start,
+                Some(key) => {
+                    let key: Attributes<'_> = serde_json::from_str(key.get()).map_err(|error| {
+                        Error::new("the checkpoint has a key that is none").cause(error)
+                    })?;
+                    Reached::After(key.to_sdk())
+                }
+            };
+            Ok((Segment { number: saved.number, of: saved.of }, reached))
+        });
+        let segments = segments.collect::<Result<_, Error>>()?;
+        Ok(State { bytes: self.bytes, counts: self.counts, segments })
+    }
+}

@@ -1,0 +1,493 @@
+//! `ddb-export`: writes the items of a table to a file or a pipe, by segments in
+//! parallel, with the memory of a few pages.
+//!
+//! Tasks read pages (`ops_common::scan`); one thread writes them down (`format`)
+//! in one stream (`out`), and it alone knows how far the file is, which is what
+//! a `checkpoint` keeps.
+
+mod checkpoint;
+mod format;
+mod out;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::{BillingMode, TableDescription};
+use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second};
+use ops_common::attributes::Attributes;
+use ops_common::capacity::Bucket;
+use ops_common::cli;
+use ops_common::dynamodb::Dynamo;
+use ops_common::error::{Error, Exit};
+use ops_common::item_format::ItemFormat;
+use ops_common::scan::{Page, Scan, Segment, Segments, SelectionArgs};
+use ops_common::table_identity::TableIdentity;
+use ops_common::table_lifecycle::{describe, missing};
+use ops_common::target::Target;
+use ops_common::ui::{Ui, count, units};
+use tokio::sync::mpsc;
+
+use checkpoint::{Checkpoint, Counts, Dump, Reached, State};
+use format::Lines;
+use out::Out;
+
+/// As many items as a request asks for: about the 1 MB that a page has at most.
+const PAGE: u32 = 5000;
+/// Pages that wait to be written.
+const WAITING_PAGES: usize = 2;
+/// How often the checkpoint is saved.
+const SAVE_EVERY: Duration = Duration::from_millis(250);
+/// How often a person at a terminal sees how far it is, and a log.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
+const LOG_EVERY: Duration = Duration::from_secs(10);
+const MOST_SEGMENTS: i64 = 1024;
+
+/// Write the items of the table to a file or a pipe
+///
+/// Items come in no order; the names in an item are sorted, so that sorted dumps
+/// can be compared. A file gets its name once it is whole.
+#[derive(Debug, clap::Parser)]
+#[command(
+    version,
+    after_help = "Formats, one item a line; `.gz` is packed:
+  dynamodb-json  {\"Item\":{\"pk\":{\"S\":\"a\"},…}}: every type, nothing lost
+  jsonl          {\"pk\":\"a\",\"n\":1.50}: for reading; sets become lists, binaries base64
+  csv            the attributes of --select; exit code 3 where items have others
+
+Examples:
+  ddb-export --out before.json.gz
+  ddb-export --out big.json --checkpoint big.mark   killed? the same command goes on
+  ddb-export --out - | ddb-import - --table copy
+  ddb-export --format jsonl --filter 'begins_with(pk, :p)' --values '{\":p\":{\"S\":\"MSG#\"}}'
+  ddb-export prod --segment 2/4 --out part2.json    the second of four jobs that share a table"
+)]
+struct Args {
+    #[command(flatten)]
+    target: TargetArg,
+
+    /// File of items; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+
+    /// Form of the items: dynamodb-json, jsonl or csv
+    /// [default: dynamodb-json]
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<ItemFormat>,
+
+    /// Print the number of items only
+    #[arg(long, conflicts_with_all = ["out", "format", "select", "checkpoint"])]
+    count: bool,
+
+    /// Read so many parts of the table at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=MOST_SEGMENTS))]
+    segments: i32,
+
+    /// Only the K-th of N shares of the table, `1/N` to `N/N`
+    #[arg(long, value_name = "K/N", default_value = "1/1")]
+    segment: Share,
+
+    /// File that keeps how far the dump is; the same command goes on from there
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+
+    /// See all that was written before each page was read, for twice the units
+    #[arg(long)]
+    consistent: bool,
+
+    /// Read units a second, at most [default: in `prod` half of what the table
+    /// has; else no limit]
+    #[arg(long, value_name = "N", value_parser = units_a_second)]
+    max_rcu: Option<f64>,
+
+    /// Seconds without progress after which a throttled table is given up
+    #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = seconds())]
+    give_up_after: u64,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    table: TableArg,
+    #[command(flatten)]
+    dynamo: DynamoArgs,
+    #[command(flatten)]
+    ui: UiArgs,
+}
+
+/// A share of the table, from 1.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    number: i32,
+    of: i32,
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text
+            .split_once('/')
+            .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match parsed {
+            Some((number, of)) if (1..=of).contains(&number) && of <= 1000 => {
+                Ok(Self { number, of })
+            }
+            _ => Err("the first of four shares is `1/4`, the last `4/4`".to_owned()),
+        }
+    }
+}
+
+/// The tool's entry point.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main_with_own_interrupt(|args: &Args| &args.ui, run)
+}
+
+async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
+    let format = check_usage(&args)?;
+    let file = (args.out.as_os_str() != "-").then_some(args.out.as_path());
+    let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
+    let table_name = args.table.name();
+    ui.acts_on(format_args!("{}  table {table_name}", db.place()));
+    let table = describe(&db, &table_name).await?.ok_or_else(|| missing(&db, &table_name))?;
+
+    let checkpoint = args.checkpoint.as_ref().map(|path| {
+        let dump = Dump {
+            tool: "ddb-export".to_owned(),
+            table: TableIdentity::of(&db, &table),
+            options: options(&args, format),
+        };
+        Checkpoint { path: path.clone(), dump }
+    });
+    let saved = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten();
+    let seconds_before = saved.as_ref().map_or(0.0, |saved| saved.seconds);
+    let state = match &saved {
+        Some(saved) => saved.state()?,
+        None => State { bytes: 0, counts: Counts::default(), segments: shares(&args) },
+    };
+    if let Some(file) = file.filter(|file| file.is_file()) {
+        // It may have been renamed and the run killed before it could say so.
+        let whole = state.segments.iter().all(|(_, reached)| *reached == Reached::End)
+            && std::fs::metadata(file).is_ok_and(|there| there.len() == state.bytes);
+        if saved.as_ref().is_some_and(|saved| saved.finished || whole) {
+            ui.note(format_args!(
+                "nothing to do: the checkpoint says that `{}` is whole",
+                file.display()
+            ));
+            return show_end(&state.counts, &args, seconds_before, ui);
+        }
+        return Err(Error::new(format!("`{}` is there already", file.display()))
+            .hint("a dump is not written over another: name another file with --out, or take this one away"));
+    }
+
+    let mut scan = Scan::new(&db, &table_name).filter(&args.selection).consistent(args.consistent);
+    scan.limit = limit(&args, &table, ui);
+    scan.give_up_after = Duration::from_secs(args.give_up_after);
+    if args.count {
+        return show_count(Segments::new(scan.count(), starts(&state), PAGE), ui).await;
+    }
+    if format != ItemFormat::Csv {
+        // A CSV file has to know what it leaves out.
+        scan = scan.project(&args.selection.select);
+    }
+    let segments = Segments::new(scan, starts(&state), PAGE);
+    let out = match file {
+        None => Out::stdout(),
+        Some(file) => Out::file(file, state.bytes, checkpoint.is_some())?,
+    };
+    let lines = Lines { format, columns: args.selection.select.clone() };
+    let mut writer = Writer {
+        lines,
+        out,
+        state,
+        checkpoint,
+        seconds_before,
+        start: Instant::now(),
+        saved_at: None,
+    };
+    if saved.is_none() {
+        writer.begin()?;
+    }
+    let whole = args.selection.filter.is_none() && args.segment.of == 1;
+    let about = table.item_count().filter(|count| *count > 0 && whole);
+    dump(segments, writer, about, &args, ui).await
+}
+
+/// The format, and what the command line cannot mean.
+fn check_usage(args: &Args) -> Result<ItemFormat, Error> {
+    let format = args.format.unwrap_or(ItemFormat::DynamodbJson);
+    let by_name = ItemFormat::of_file(&args.out);
+    if let (None, Some(by_name)) = (args.format, by_name)
+        && by_name != format
+    {
+        return Err(Error::usage(format!(
+            "the name `{}` says {by_name}, and the format is {format} where --format names no other",
+            args.out.display()
+        ))
+        .hint(format!("say which one you mean: --format {by_name} is for reading, --format {format} loses nothing")));
+    }
+    if format == ItemFormat::Csv && args.selection.select.is_empty() {
+        return Err(Error::usage("csv has columns, and nothing says which")
+            .hint("name the attributes with --select pk,sk,…"));
+    }
+    if args.checkpoint.is_some() && args.out.as_os_str() == "-" {
+        return Err(Error::usage(
+            "--checkpoint cannot go on with standard output, which is gone by then",
+        )
+        .hint("name a file with --out"));
+    }
+    Ok(format)
+}
+
+/// What decides which bytes are in the file.
+fn options(args: &Args, format: ItemFormat) -> String {
+    let mut words = vec![
+        format!("--out {}", args.out.display()),
+        format!("--format {format}"),
+        format!("--segments {}", args.segments),
+        format!("--segment {}/{}", args.segment.number, args.segment.of),
+    ];
+    if args.consistent {
+        words.push("--consistent".to_owned());
+    }
+    if !args.selection.select.is_empty() {
+        words.push(format!("--select {}", args.selection.select.join(",")));
+    }
+    if let Some(filter) = &args.selection.filter {
+        words.push(format!("--filter {filter}"));
+    }
+    let names: Option<BTreeMap<_, _>> =
+        args.selection.names.as_ref().map(|names| names.iter().collect());
+    if let Some(Ok(names)) = names.map(|names| serde_json::to_string(&names)) {
+        words.push(format!("--names {names}"));
+    }
+    let values = args.selection.values.as_ref().and_then(Attributes::from_sdk);
+    if let Some(Ok(values)) = values.map(|values| serde_json::to_string(&values)) {
+        words.push(format!("--values {values}"));
+    }
+    words.join(" ")
+}
+
+/// The segments of this run's share of the table.
+fn shares(args: &Args) -> Vec<(Segment, Reached)> {
+    let of = args.segments * args.segment.of;
+    let first = args.segments * (args.segment.number - 1);
+    (first..first + args.segments).map(|number| (Segment { number, of }, Reached::Start)).collect()
+}
+
+fn starts(state: &State) -> Vec<(Segment, Option<ops_common::scan::StartKey>)> {
+    let segments = state.segments.iter().filter_map(|(segment, reached)| match reached {
+        Reached::Start => Some((*segment, None)),
+        Reached::After(key) => Some((*segment, Some(key.clone()))),
+        Reached::End => None,
+    });
+    segments.collect()
+}
+
+/// The limit that is named, or half of what a table in `prod` has.
+fn limit(args: &Args, table: &TableDescription, ui: &Ui) -> Option<Bucket> {
+    if let Some(units) = args.max_rcu {
+        return Some(Bucket::new(units));
+    }
+    let on_demand = table.billing_mode_summary().and_then(|billing| billing.billing_mode())
+        == Some(&BillingMode::PayPerRequest);
+    let provisioned = table.provisioned_throughput().and_then(|t| t.read_capacity_units());
+    match provisioned {
+        Some(provisioned)
+            if args.target.target == Target::Prod && !on_demand && provisioned > 0 =>
+        {
+            let half = provisioned as f64 / 2.0;
+            ui.note(format_args!(
+                "limit: {} read units a second, half of what the table has (--max-rcu N sets another)",
+                units(half)
+            ));
+            Some(Bucket::new(half))
+        }
+        _ => None,
+    }
+}
+
+async fn show_count(mut segments: Segments, ui: &Ui) -> Result<ExitCode, Error> {
+    let (mut counted, mut scanned, mut consumed_capacity) = (0, 0, 0.0);
+    loop {
+        let page = tokio::select! {
+            page = segments.next() => page?,
+            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+        };
+        let Some(page) = page else { break };
+        counted += page.count;
+        scanned += page.scanned;
+        consumed_capacity += page.consumed_capacity;
+    }
+    ui.line(counted)?;
+    ui.note(format_args!("{} read; {} read units", items(scanned), units(consumed_capacity)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn items(number: u64) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "item")
+}
+
+fn interrupted() -> Error {
+    Error::new("interrupted").exit(Exit::Interrupted)
+}
+
+/// Writes pages down, in the order that they come in.
+struct Writer {
+    lines: Lines,
+    out: Out,
+    state: State,
+    checkpoint: Option<Checkpoint>,
+    seconds_before: f64,
+    start: Instant,
+    saved_at: Option<Instant>,
+}
+
+impl Writer {
+    fn begin(&mut self) -> Result<(), Error> {
+        let header = self.lines.header();
+        self.out
+            .pending
+            .extend(header.map_err(|error| Error::new("cannot write the header").cause(error))?);
+        self.save(false)
+    }
+
+    fn write(&mut self, page: &Page) -> Result<(), Error> {
+        for item in page.items()? {
+            let left_out = self.lines.write(&item, &mut self.out.pending);
+            self.state.counts.left_out +=
+                left_out.map_err(|error| Error::new("cannot write an item down").cause(error))?;
+            self.out.flush_chunk()?;
+        }
+        self.state.counts.items += page.count;
+        self.state.counts.scanned += page.scanned;
+        self.state.counts.consumed_capacity += page.consumed_capacity;
+        let reached = page.next.clone().map_or(Reached::End, Reached::After);
+        let segment = self.state.segments.iter_mut().find(|(segment, _)| *segment == page.segment);
+        if let Some(segment) = segment {
+            segment.1 = reached;
+        }
+        match self.saved_at {
+            Some(at) if at.elapsed() >= SAVE_EVERY => self.save(false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts on disk what is written so far, and then how far that is.
+    fn save(&mut self, finished: bool) -> Result<(), Error> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        if !finished {
+            self.state.bytes = self.out.sync()?;
+        }
+        let seconds = self.seconds_before + self.start.elapsed().as_secs_f64();
+        checkpoint.save(&self.state, seconds, finished)?;
+        self.saved_at = Some(Instant::now());
+        Ok(())
+    }
+}
+
+async fn dump(
+    mut segments: Segments,
+    mut writer: Writer,
+    about: Option<i64>,
+    args: &Args,
+    ui: &Ui,
+) -> Result<ExitCode, Error> {
+    let (start, seconds_before) = (writer.start, writer.seconds_before);
+    let written = Arc::new(AtomicU64::new(writer.state.counts.items));
+    let showing = tokio::spawn(show_progress(Arc::clone(&written), about, ui.clone()));
+    let (sender, mut pages) = mpsc::channel::<Page>(WAITING_PAGES);
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut outcome = Ok(());
+        while let Some(page) = pages.blocking_recv() {
+            outcome = writer.write(&page);
+            if outcome.is_err() {
+                break;
+            }
+            written.store(writer.state.counts.items, Ordering::Relaxed);
+        }
+        // What was written is of use to a later run, whatever ended this one.
+        let outcome = outcome.and_then(|()| writer.save(false));
+        (writer, outcome)
+    });
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let read = tokio::select! {
+        read = pass_on(&mut segments, sender) => read,
+        _ = &mut interrupt => Err(interrupted()),
+    };
+    let (writer, wrote) = tokio::select! {
+        done = writing => done.map_err(|error| Error::new("the writer broke off").cause(error))?,
+        // The pipe that it writes to may have stopped for good.
+        _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+    };
+    showing.abort();
+    let _ = showing.await;
+    if let Err(error) = wrote.and(read) {
+        if error.exit_kind() == Exit::ClosedPipe {
+            return Err(error);
+        }
+        let error =
+            error.cause(format!("{} were written before", items(writer.state.counts.items)));
+        return Err(match &writer.checkpoint {
+            Some(_) => error.hint("the same command goes on from where the checkpoint is"),
+            None => error,
+        });
+    }
+    let seconds = seconds_before + start.elapsed().as_secs_f64();
+    let Writer { out, state, checkpoint, .. } = writer;
+    out.finish()?;
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.save(&state, seconds, true)?;
+    }
+    show_end(&state.counts, args, seconds, ui)
+}
+
+/// Hands all pages to the writer, until it takes no more.
+async fn pass_on(segments: &mut Segments, writer: mpsc::Sender<Page>) -> Result<(), Error> {
+    while let Some(page) = segments.next().await? {
+        if writer.send(page).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn show_progress(written: Arc<AtomicU64>, about: Option<i64>, ui: Ui) {
+    let (start, before) = (Instant::now(), written.load(Ordering::Relaxed));
+    let mut progress = ui.progress("exporting");
+    let every = if ui.is_terminal() { SHOW_EVERY } else { LOG_EVERY };
+    loop {
+        tokio::time::sleep(every).await;
+        let written = written.load(Ordering::Relaxed);
+        let rate = (written - before) as f64 / start.elapsed().as_secs_f64();
+        let about = about.map_or_else(String::new, |about| format!(" of about {about}"));
+        let text = format!("exporting: {written} items{about}, {rate:.0} a second");
+        if ui.is_terminal() { progress.say(text) } else { ui.note(text) }
+    }
+}
+
+fn show_end(counts: &Counts, args: &Args, seconds: f64, ui: &Ui) -> Result<ExitCode, Error> {
+    let of = match args.selection.filter {
+        Some(_) => format!(" of {} read", counts.scanned),
+        None => String::new(),
+    };
+    ui.note(format_args!(
+        "{} written{of}; {} read units; {seconds:.1} s",
+        items(counts.items),
+        units(counts.consumed_capacity)
+    ));
+    if counts.left_out == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let attributes = usize::try_from(counts.left_out).unwrap_or(usize::MAX);
+    Err(Error::new(format!(
+        "{} left out, since --select does not name them",
+        count(attributes, "attribute value")
+    ))
+    .hint("name them too, or keep all with --format dynamodb-json")
+    .exit(Exit::Partial))
+}

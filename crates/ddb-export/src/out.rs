@@ -1,0 +1,192 @@
+//! Where a dump goes: standard output, or a file that is written aside and has
+//! its name only once it is whole.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ops_common::durable::{beside, rename};
+use ops_common::error::Error;
+use ops_common::item_format::is_gzip;
+
+/// Bytes that are gathered before they are written.
+const CHUNK: usize = 256 << 10;
+
+/// A dump that is being written.
+#[derive(Debug)]
+pub(crate) struct Out {
+    sink: Sink,
+    /// what is not written yet
+    pub(crate) pending: Vec<u8>,
+    name: String,
+    aside: Option<Aside>,
+    /// what is not on disk yet, a gzip member's end included
+    unsynced: bool,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Plain(File),
+    Gzip(Box<GzEncoder<File>>),
+    Stdout(io::Stdout),
+}
+
+#[derive(Debug)]
+struct Aside {
+    path: PathBuf,
+    file: PathBuf,
+    /// whether what is there is of use to a later run
+    kept: bool,
+}
+
+impl Out {
+    pub(crate) fn stdout() -> Self {
+        Self {
+            sink: Sink::Stdout(io::stdout()),
+            pending: Vec::with_capacity(CHUNK),
+            name: "standard output".to_owned(),
+            aside: None,
+            unsynced: true,
+        }
+    }
+
+    /// The file, written aside. `bytes`: those of an earlier run to go on after.
+    /// `kept`: it stays where the run fails.
+    pub(crate) fn file(file: &Path, bytes: u64, kept: bool) -> Result<Self, Error> {
+        let name = file.display().to_string();
+        let failed = |error| cannot_write(&name, error);
+        // A device or a pipe is no file that could be renamed.
+        let special = fs::metadata(file).is_ok_and(|there| !there.is_file());
+        let path = if special { file.to_owned() } else { beside(file, "part") };
+        let mut open = OpenOptions::new()
+            .write(true)
+            .create(!special)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        if !special {
+            match open.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::new(format!(
+                        "`{}` is being written by another run",
+                        path.display()
+                    ))
+                    .hint("wait for it, or name another file with --out"));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            let there = open.metadata().map_err(failed)?.len();
+            if there < bytes {
+                return Err(Error::new(format!(
+                    "`{}` has {there} bytes, and the checkpoint knows of {bytes}",
+                    path.display()
+                ))
+                .hint("take the checkpoint and that file away, and begin anew"));
+            }
+            open.set_len(bytes).map_err(failed)?;
+            open.seek(SeekFrom::End(0)).map_err(failed)?;
+        }
+        let sink = if is_gzip(file) { Sink::Gzip(encoder(open)) } else { Sink::Plain(open) };
+        let aside = (!special).then(|| Aside { path, file: file.to_owned(), kept });
+        let pending = Vec::with_capacity(CHUNK);
+        Ok(Self { sink, pending, name, aside, unsynced: bytes == 0 })
+    }
+
+    /// Writes what is pending where it is much.
+    pub(crate) fn flush_chunk(&mut self) -> Result<(), Error> {
+        if self.pending.len() < CHUNK { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes what is pending.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        let written = match &mut self.sink {
+            Sink::Plain(file) => file.write_all(&self.pending),
+            Sink::Gzip(gzip) => gzip.write_all(&self.pending),
+            Sink::Stdout(out) => {
+                let mut out = out.lock();
+                out.write_all(&self.pending).and_then(|()| out.flush()).map_err(Error::from)?;
+                Ok(())
+            }
+        };
+        self.unsynced |= !self.pending.is_empty();
+        self.pending.clear();
+        written.map_err(|error| cannot_write(&self.name, error))
+    }
+
+    /// Writes all, surely on disk, and returns how many bytes the file has then.
+    /// What follows can be cut off there.
+    pub(crate) fn sync(&mut self) -> Result<u64, Error> {
+        self.flush()?;
+        let failed = |error| cannot_write(&self.name, error);
+        let file = match &mut self.sink {
+            Sink::Stdout(_) => return Ok(0),
+            Sink::Plain(file) => file,
+            Sink::Gzip(gzip) if !self.unsynced => gzip.get_mut(),
+            Sink::Gzip(gzip) => {
+                // A member of its own: members one after the other are a gzip file.
+                gzip.try_finish().map_err(failed)?;
+                let file = gzip.get_ref().try_clone().map_err(failed)?;
+                *gzip = encoder(file);
+                gzip.get_mut()
+            }
+        };
+        // A device has nothing to sync.
+        match file.sync_all() {
+            Err(error) if self.aside.is_some() => return Err(failed(error)),
+            _ => {}
+        }
+        self.unsynced = false;
+        file.stream_position().map_err(failed)
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.flush()?;
+        let failed = |error| cannot_write(&self.name, error);
+        match &mut self.sink {
+            Sink::Stdout(_) => {}
+            Sink::Plain(file) => finish_file(file, self.aside.is_some()).map_err(failed)?,
+            Sink::Gzip(gzip) => {
+                if self.unsynced {
+                    gzip.try_finish().map_err(failed)?;
+                }
+                finish_file(gzip.get_ref(), self.aside.is_some()).map_err(failed)?;
+            }
+        }
+        if let Some(aside) = self.aside.take() {
+            rename(&aside.path, &aside.file).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn finish_file(file: &File, regular: bool) -> io::Result<()> {
+    if regular { file.sync_all() } else { Ok(()) }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        if let Some(aside) = self.aside.take()
+            && !aside.kept
+        {
+            let _ = fs::remove_file(&aside.path);
+        }
+    }
+}
+
+fn encoder(file: File) -> Box<GzEncoder<File>> {
+    // Fast: a dump is read once or twice.
+    Box::new(GzEncoder::new(file, Compression::fast()))
+}
+
+fn cannot_write(name: &str, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull => "make room, or name a file on another disk with --out",
+        io::ErrorKind::NotFound => "make the folder first",
+        _ => "name another file with --out",
+    };
+    Error::new(format!("cannot write to `{name}`")).cause(error).hint(hint)
+}

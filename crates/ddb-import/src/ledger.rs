@@ -1,0 +1,438 @@
+//! What became of each line: the one place that knows. The reader enters lines,
+//! writers settle them in any order, and the mark is the place below which all
+//! are settled.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use ops_common::error::Error;
+use ops_common::ui::{Ui, printable};
+
+use crate::input::Position;
+
+/// Lines between the mark and the reader, at most.
+const MOST_LINES: usize = 20_000;
+/// And their bytes: whatever the items' size, memory stays the same.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The counts of a run, together with those of the runs that it goes on from.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
+    pub(crate) rejected: u64,
+    pub(crate) consumed_capacity: f64,
+    /// attempts that DynamoDB did not take for the moment, of this run
+    pub(crate) throttled: u64,
+}
+
+impl Counts {
+    pub(crate) fn unreached(&self) -> u64 {
+        self.read - self.written - self.rejected
+    }
+}
+
+/// The place below which every line is written or rejected, and their counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mark {
+    pub(crate) position: Position,
+    pub(crate) written: u64,
+    pub(crate) rejected: u64,
+    /// bytes of the rejects file
+    pub(crate) rejects_bytes: u64,
+}
+
+/// A line that was entered: its number among all of this run.
+pub(crate) type Sequence = u64;
+
+#[derive(Debug)]
+enum Line {
+    Open,
+    Written,
+    /// with the text, where a file takes it
+    Rejected(Box<[u8]>),
+    /// the mark cannot go past it: nobody takes it
+    Stuck,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    state: Mutex<State>,
+    /// room for lines, or the end
+    changed: Condvar,
+    ui: Ui,
+}
+
+#[derive(Debug)]
+struct State {
+    counts: Counts,
+    /// the number of the first line in `lines`
+    first: Sequence,
+    lines: VecDeque<Line>,
+    bytes: usize,
+    /// places that the mark can come to, in order
+    places: VecDeque<(Sequence, Position)>,
+    mark: Mark,
+    /// counts of the lines before `first`
+    settled: (u64, u64),
+    rejects: Option<Rejects>,
+    /// no line is to be entered any more
+    closed: bool,
+    error: Option<Error>,
+}
+
+impl Ledger {
+    /// Goes on from `mark`.
+    pub(crate) fn new(
+        mark: Mark,
+        consumed_capacity: f64,
+        rejects: Option<Rejects>,
+        ui: &Ui,
+    ) -> Self {
+        let counts = Counts {
+            read: mark.written + mark.rejected,
+            written: mark.written,
+            rejected: mark.rejected,
+            consumed_capacity,
+            throttled: 0,
+        };
+        let state = State {
+            counts,
+            first: 0,
+            lines: VecDeque::new(),
+            bytes: 0,
+            places: VecDeque::new(),
+            settled: (mark.written, mark.rejected),
+            mark,
+            rejects,
+            closed: false,
+            error: None,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), ui: ui.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// The mark, with the rejects below it surely on disk.
+    pub(crate) fn durable_mark(&self) -> Result<Mark, Error> {
+        let (mark, rejects) = {
+            let state = self.state();
+            let rejects = state.rejects.as_ref().map(Rejects::another_handle).transpose()?;
+            (state.mark.clone(), rejects)
+        };
+        if let Some((file, name)) = rejects {
+            file.sync_all().map_err(|error| cannot_write(&name, error))?;
+        }
+        Ok(mark)
+    }
+
+    /// Whether a line of so many bytes can be entered at once.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.state().has_room(bytes)
+    }
+
+    /// Enters a line, once there is room. `None`: the run ends.
+    pub(crate) fn enter(&self, bytes: usize) -> Option<Sequence> {
+        let mut state = self.state();
+        while !state.has_room(bytes) && !state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            return None;
+        }
+        state.counts.read += 1;
+        state.bytes += bytes;
+        state.lines.push_back(Line::Open);
+        Some(state.first + state.lines.len() as u64 - 1)
+    }
+
+    /// Every line that was entered so far is before this place.
+    pub(crate) fn note_place(&self, position: &Position) {
+        let mut state = self.state();
+        let next = state.first + state.lines.len() as u64;
+        state.places.push_back((next, position.clone()));
+        state.advance();
+    }
+
+    /// These lines are written.
+    pub(crate) fn written(&self, lines: impl Iterator<Item = (Sequence, usize)>) {
+        let mut state = self.state();
+        for (line, bytes) in lines {
+            state.counts.written += 1;
+            state.settle(line, bytes, Line::Written);
+        }
+        state.advance();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Adds what DynamoDB said that a batch cost.
+    pub(crate) fn consumed(&self, units: f64) {
+        self.state().counts.consumed_capacity += units;
+    }
+
+    /// DynamoDB took nothing, or not all of a batch.
+    pub(crate) fn throttled(&self) {
+        self.state().counts.throttled += 1;
+    }
+
+    /// This line is no item that the table takes. It ends the run where no file
+    /// takes the line.
+    pub(crate) fn reject(&self, line: Sequence, bytes: usize, text: &[u8], place: &str, why: &str) {
+        let mut state = self.state();
+        state.counts.rejected += 1;
+        if state.rejects.is_some() {
+            self.ui.warn(format_args!("{place}: {}", printable(why)));
+            state.settle(line, bytes, Line::Rejected(text.into()));
+        } else {
+            state.settle(line, bytes, Line::Stuck);
+            state.close(Some(bad_line(place, why)));
+        }
+        state.advance();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Rejects a line that is too long to be held: once all before it are
+    /// settled, `copy` writes it to the file that takes it. `false`: the run ends.
+    pub(crate) fn reject_long(
+        &self,
+        place: &str,
+        why: &str,
+        copy: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let mut state = self.state();
+        while !state.lines.is_empty() && !state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            return Ok(false);
+        }
+        state.counts.read += 1;
+        state.counts.rejected += 1;
+        let Some(rejects) = &mut state.rejects else {
+            state.lines.push_back(Line::Stuck);
+            state.close(Some(bad_line(place, why)));
+            return Ok(false);
+        };
+        self.ui.warn(format_args!("{place}: {why}"));
+        copy(&mut rejects.file)?;
+        rejects.bytes = rejects.file.stream_position().map_err(|error| rejects.failed(error))?;
+        state.settled.1 += 1;
+        Ok(true)
+    }
+
+    /// No further line is entered; `error` is why, where it is one.
+    pub(crate) fn close(&self, error: Option<Error>) {
+        self.state().close(error);
+        self.changed.notify_all();
+    }
+
+    /// The first error that ended the run.
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.state().error.take()
+    }
+
+    /// Whether all lines that were entered are behind the mark.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state().lines.is_empty()
+    }
+
+    /// Removes a file of rejects that has none.
+    pub(crate) fn finish_rejects(&self) {
+        if let Some(rejects) = self.state().rejects.take()
+            && rejects.bytes == rejects.header.len() as u64
+        {
+            let _ = fs::remove_file(&rejects.path);
+        }
+    }
+
+    /// The header row goes before rejected rows of CSV.
+    pub(crate) fn rejects_header(&self, header: &[u8]) -> Result<(), Error> {
+        let mut state = self.state();
+        let Some(rejects) = &mut state.rejects else { return Ok(()) };
+        rejects.header = [header, b"\n"].concat();
+        if rejects.bytes == 0 {
+            let header = rejects.header.clone();
+            rejects.write(&header)?;
+            state.mark.rejects_bytes = header.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.lines.is_empty() || self.lines.len() < MOST_LINES && self.bytes + bytes <= MOST_BYTES
+    }
+
+    fn close(&mut self, error: Option<Error>) {
+        self.closed = true;
+        if self.error.is_none() {
+            self.error = error;
+        }
+    }
+
+    fn settle(&mut self, line: Sequence, bytes: usize, outcome: Line) {
+        self.bytes -= bytes;
+        let place = usize::try_from(line - self.first).unwrap_or(usize::MAX);
+        if let Some(entry) = self.lines.get_mut(place) {
+            *entry = outcome;
+        }
+    }
+
+    /// Moves the mark up to the first line that is not settled.
+    fn advance(&mut self) {
+        loop {
+            while self.places.front().is_some_and(|(sequence, _)| *sequence == self.first) {
+                if let Some((_, position)) = self.places.pop_front() {
+                    self.mark = Mark {
+                        position,
+                        written: self.settled.0,
+                        rejected: self.settled.1,
+                        rejects_bytes: self.rejects.as_ref().map_or(0, |rejects| rejects.bytes),
+                    };
+                }
+            }
+            match self.lines.front() {
+                Some(Line::Written) => self.settled.0 += 1,
+                Some(Line::Rejected(text)) => {
+                    if let Some(rejects) = &mut self.rejects
+                        && let Err(error) = rejects.write(&[text, &b"\n"[..]].concat())
+                    {
+                        self.close(Some(error));
+                        return;
+                    }
+                    self.settled.1 += 1;
+                }
+                Some(Line::Open | Line::Stuck) | None => return,
+            }
+            self.lines.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+/// The file that takes rejected lines, as they were and in their order.
+#[derive(Debug)]
+pub(crate) struct Rejects {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+    header: Vec<u8>,
+}
+
+impl Rejects {
+    /// A new file.
+    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Error::new(format!("`{}` is there already", path.display()))
+                    .hint("rejected lines are not mixed with others: name another file with --rejects, or take this one away")
+            }
+            _ => cannot_write(&path.display().to_string(), error),
+        })?;
+        Ok(Self { file, path: path.to_owned(), bytes: 0, header: Vec::new() })
+    }
+
+    /// The file of the run that is gone on from, as it was at its mark.
+    pub(crate) fn reopen(path: &Path, bytes: u64) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let failed = |error| cannot_write(&name, error);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
+        let there = file.metadata().map_err(failed)?.len();
+        if there < bytes {
+            return Err(Error::new(format!(
+                "`{name}` has {there} bytes, and the checkpoint knows of {bytes} bytes of rejected lines"
+            ))
+            .hint("name the file that the earlier run wrote with --rejects"));
+        }
+        file.set_len(bytes).map_err(failed)?;
+        file.seek(SeekFrom::End(0)).map_err(failed)?;
+        Ok(Self { file, path: path.to_owned(), bytes, header: Vec::new() })
+    }
+
+    fn write(&mut self, text: &[u8]) -> Result<(), Error> {
+        self.file.write_all(text).map_err(|error| self.failed(error))?;
+        self.bytes += text.len() as u64;
+        Ok(())
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        cannot_write(&self.path.display().to_string(), error)
+    }
+
+    fn another_handle(&self) -> Result<(File, String), Error> {
+        let file = self.file.try_clone().map_err(|error| self.failed(error))?;
+        Ok((file, self.path.display().to_string()))
+    }
+}
+
+fn bad_line(place: &str, why: &str) -> Error {
+    Error::new(format!("{place}: {}", printable(why)))
+        .hint("mend the line and run it again, or let --rejects FILE take such lines")
+}
+
+fn cannot_write(name: &str, error: io::Error) -> Error {
+    Error::new(format!("cannot write rejected lines to `{name}`")).cause(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ops_common::args::ColorChoice;
+
+    fn ledger() -> Ledger {
+        Ledger::new(Mark::default(), 0.0, None, &Ui::new(ColorChoice::Never, false))
+    }
+
+    fn place(line: u64) -> Position {
+        Position { line, ..Position::default() }
+    }
+
+    #[test]
+    fn the_mark_waits_for_the_lowest_line() {
+        let ledger = ledger();
+        let lines: Vec<_> = (0..4).map(|_| ledger.enter(10).expect("room")).collect();
+        ledger.note_place(&place(4));
+        ledger.enter(10).expect("room");
+        ledger.note_place(&place(5));
+        let mark = || ledger.durable_mark().expect("no file").position.line;
+        ledger.written([(lines[3], 10), (lines[1], 10)].into_iter());
+        assert_eq!(mark(), 0);
+        ledger.written([(lines[0], 10), (lines[2], 10)].into_iter());
+        assert_eq!(mark(), 4);
+        let counts = ledger.counts();
+        assert_eq!((counts.read, counts.written, counts.unreached()), (5, 4, 1));
+    }
+
+    #[test]
+    fn a_bad_line_that_nobody_takes_stops_the_mark() {
+        let ledger = ledger();
+        let good = ledger.enter(1).expect("room");
+        ledger.note_place(&place(1));
+        let bad = ledger.enter(1).expect("room");
+        ledger.note_place(&place(2));
+        ledger.reject(bad, 1, b"x", "f:2", "bad");
+        ledger.written([(good, 1)].into_iter());
+        assert_eq!(ledger.durable_mark().expect("no file").position.line, 1);
+        assert_eq!(ledger.enter(1), None);
+        assert_eq!(ledger.take_error().expect("an error").message(), "f:2: bad");
+        assert_eq!(ledger.counts().unreached(), 0);
+    }
+}

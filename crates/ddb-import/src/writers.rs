@@ -1,0 +1,206 @@
+//! The writers: one key is always handled by the same one, in the input's order,
+//! so that the later line wins however often a request is sent again.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ops_common::batch::{BATCH_SIZE, Batches, Refused, Write, gave_up};
+use ops_common::capacity::{Bucket, Taken};
+use ops_common::error::Error;
+use ops_common::retry::{Backoff, Failure};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::format::Put;
+use crate::ledger::{Ledger, Sequence};
+
+/// A request has at most 16 MB; this keeps many of them at once small as well.
+const MOST_BATCH_BYTES: usize = 2 << 20;
+
+/// A line on its way into the table.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) sequence: Sequence,
+    /// what it counts for while it is on its way
+    pub(crate) bytes: usize,
+    /// `FILE:LINE`, for a refusal
+    pub(crate) number: u64,
+    pub(crate) put: Put,
+    /// as it was, where a file takes what is rejected
+    pub(crate) text: Box<[u8]>,
+}
+
+/// What all writers share.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    pub(crate) batches: Batches,
+    pub(crate) table: String,
+    pub(crate) input: String,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) limit: Option<Bucket>,
+    pub(crate) give_up_after: Duration,
+    /// becomes true where nothing more is to be sent
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// Which of so many writers handles a key.
+pub(crate) fn writer_of(write: &Write, writers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    write.identity.hash(&mut hasher);
+    usize::try_from(hasher.finish() % writers as u64).unwrap_or_default()
+}
+
+impl Writers {
+    /// Writes lines until no more come, or the run stops.
+    pub(crate) async fn run(self: Arc<Self>, mut lines: UnboundedReceiver<Vec<Line>>) {
+        let mut stop = self.stop.subscribe();
+        let mut waiting: VecDeque<Line> = VecDeque::new();
+        let mut backoff = Backoff::new(self.give_up_after);
+        // So many of the first lines have to go one by one: one of them is what
+        // DynamoDB refused a whole batch for.
+        let mut alone = 0;
+        loop {
+            while let Ok(more) = lines.try_recv() {
+                waiting.extend(more);
+            }
+            if waiting.is_empty() {
+                backoff.progress();
+                tokio::select! {
+                    more = lines.recv() => match more {
+                        Some(more) => waiting.extend(more),
+                        None => return,
+                    },
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+            }
+            let size = if alone > 0 { 1 } else { self.batch_size(&waiting) };
+            let units = waiting.iter().take(size).map(|line| line.put.units).sum();
+            let taken = match &self.limit {
+                None => None,
+                Some(limit) => tokio::select! {
+                    taken = limit.take(units) => Some(taken),
+                    _ = stop.wait_for(|stop| *stop) => return,
+                },
+            };
+            if *stop.borrow() {
+                return;
+            }
+            let batch: Vec<&Write> =
+                waiting.iter().take(size).map(|line| &line.put.write).collect();
+            let refused = match self.batches.send(&batch).await {
+                Ok(sent) => {
+                    self.settle(taken, &waiting, size, &sent.unprocessed, sent.consumed_capacity);
+                    alone -= alone.min(size - sent.unprocessed.len());
+                    if sent.unprocessed.len() < size {
+                        backoff.progress();
+                    }
+                    self.written(&mut waiting, size, &sent.unprocessed);
+                    if sent.unprocessed.is_empty() {
+                        continue;
+                    }
+                    self.ledger.throttled();
+                    None
+                }
+                Err(refused) => {
+                    if let (Some(limit), Some(taken)) = (&self.limit, taken) {
+                        match refused.failure {
+                            Failure::Transient => limit.settle_unknown(taken),
+                            _ => limit.settle(taken, 0.0, 0.0),
+                        }
+                    }
+                    match refused.failure {
+                        Failure::Invalid if size == 1 => {
+                            if let Some(line) = waiting.pop_front() {
+                                alone -= alone.min(1);
+                                self.reject(&line, refused);
+                            }
+                            continue;
+                        }
+                        Failure::Invalid => {
+                            alone = size;
+                            continue;
+                        }
+                        Failure::Final => return self.fail(refused.error),
+                        Failure::Throttled | Failure::Transient => {
+                            self.ledger.throttled();
+                            Some(refused)
+                        }
+                    }
+                }
+            };
+            let Some(pause) = backoff.pause() else {
+                return self.fail(gave_up(&self.table, self.give_up_after, refused));
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// How many of the first lines make a batch: no key twice.
+    fn batch_size(&self, waiting: &VecDeque<Line>) -> usize {
+        let most_units = self.limit.as_ref().map_or(f64::INFINITY, Bucket::request_limit);
+        let (mut bytes, mut units) = (0, 0.0);
+        let mut keys = HashSet::with_capacity(BATCH_SIZE);
+        for (place, line) in waiting.iter().take(BATCH_SIZE).enumerate() {
+            bytes += line.put.write.size();
+            units += line.put.units;
+            let fits = bytes <= MOST_BATCH_BYTES && units <= most_units;
+            if !keys.insert(&line.put.write.identity) || !fits && place > 0 {
+                return place;
+            }
+        }
+        waiting.len().min(BATCH_SIZE)
+    }
+
+    fn settle(
+        &self,
+        taken: Option<Taken>,
+        waiting: &VecDeque<Line>,
+        size: usize,
+        unprocessed: &[usize],
+        consumed_capacity: f64,
+    ) {
+        self.ledger.consumed(consumed_capacity);
+        if let (Some(limit), Some(taken)) = (&self.limit, taken) {
+            let processed = (0..size).filter(|place| unprocessed.binary_search(place).is_err());
+            limit.settle(
+                taken,
+                processed.map(|place| waiting[place].put.units).sum(),
+                consumed_capacity,
+            );
+        }
+    }
+
+    /// Takes the first `size` lines away but for the unprocessed, which stay in
+    /// front: what comes later for their keys has to wait.
+    fn written(&self, waiting: &mut VecDeque<Line>, size: usize, unprocessed: &[usize]) {
+        let sent: Vec<Line> = waiting.drain(..size).collect();
+        let mut left = Vec::new();
+        let mut done = Vec::with_capacity(size);
+        for (place, line) in sent.into_iter().enumerate() {
+            if unprocessed.binary_search(&place).is_ok() {
+                left.push(line);
+            } else {
+                done.push((line.sequence, line.bytes));
+            }
+        }
+        self.ledger.written(done.into_iter());
+        left.into_iter().rev().for_each(|line| waiting.push_front(line));
+    }
+
+    fn reject(&self, line: &Line, refused: Refused) {
+        let why = refused.message.unwrap_or_else(|| refused.error.message().to_owned());
+        let place = format!("{}:{}", self.input, line.number);
+        self.ledger.reject(line.sequence, line.bytes, &line.text, &place, &why);
+    }
+
+    fn fail(&self, error: Error) {
+        self.ledger.close(Some(error));
+        self.stop.send_replace(true);
+    }
+}
