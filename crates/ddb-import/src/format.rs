@@ -69,14 +69,21 @@ impl Parser {
     pub(crate) fn parse(&self, record: &[u8]) -> Result<Put, String> {
         let text = std::str::from_utf8(record)
             .map_err(|error| format!("column {}: not UTF-8", error.valid_up_to() + 1))?;
-        let item = match self.format {
-            ItemFormat::DynamodbJson => dynamodb_json(text)?,
-            ItemFormat::Jsonl => plain_json(text)?,
-            ItemFormat::Csv => self.csv(record)?,
+        let (item, json) = match self.format {
+            ItemFormat::DynamodbJson => {
+                let (item, json) = dynamodb_json(text)?;
+                (item, Some(json))
+            }
+            ItemFormat::Jsonl => (plain_json(text)?, None),
+            ItemFormat::Csv => (self.csv(record)?, None),
         };
         let checked = self.rules.check(&item);
         let units = checked.map_err(|why| why + self.other_format(&item))?;
-        Ok(Put { write: Write::put(&item, &self.rules.keys)?, units })
+        let write = match json {
+            Some(json) => Write::put_json(json, &item, &self.rules.keys),
+            None => Write::put(&item, &self.rules.keys),
+        };
+        Ok(Put { write: write?, units })
     }
 
     /// What a person who named the wrong format should hear.
@@ -164,13 +171,15 @@ fn fields(record: &[u8]) -> Result<csv::StringRecord, String> {
     Ok(fields)
 }
 
-/// `{"Item":{…}}` as DynamoDB's export to S3 writes it, or the bare item.
-fn dynamodb_json(text: &str) -> Result<Attributes<'_>, String> {
+/// `{"Item":{…}}` as DynamoDB's export to S3 writes it, or the bare item. Returns
+/// also the piece of the text that is the item: it is sent as it is.
+fn dynamodb_json(text: &str) -> Result<(Attributes<'_>, &str), String> {
     let text = text.trim();
     // Nearly every line is one of these two; the rest pays for a second look.
     let inner = text.strip_prefix(r#"{"Item":"#).and_then(|rest| rest.strip_suffix('}'));
-    if let Ok(item) = serde_json::from_str(inner.unwrap_or(text)) {
-        return Ok(item);
+    let likely = inner.unwrap_or(text);
+    if let Ok(item) = serde_json::from_str(likely) {
+        return Ok((item, likely));
     }
     let wrapped = serde_json::from_str::<Members<'_>>(text);
     let wrapped = wrapped.ok().and_then(|members| match members.0.as_slice() {
@@ -178,12 +187,14 @@ fn dynamodb_json(text: &str) -> Result<Attributes<'_>, String> {
         _ => None,
     });
     let Some(value) = wrapped else {
-        return serde_json::from_str(text).map_err(|error| at_column(&error, 0));
+        let item = serde_json::from_str(text).map_err(|error| at_column(&error, 0))?;
+        return Ok((item, text));
     };
-    serde_json::from_str(value.get()).or_else(|error| {
+    let item = serde_json::from_str(value.get()).map(|item| (item, value.get()));
+    item.or_else(|error| {
         // An item with the one attribute `Item`.
-        serde_json::from_str(text)
-            .map_err(|_| at_column(&error, value.get().as_ptr().addr() - text.as_ptr().addr()))
+        let item = serde_json::from_str(text).map(|item| (item, text));
+        item.map_err(|_| at_column(&error, value.get().as_ptr().addr() - text.as_ptr().addr()))
     })
 }
 
@@ -272,13 +283,13 @@ mod tests {
             r#" { "Item" : { "pk" : { "S" : "x" } } } "#,
             r#"{"pk":{"S":"x"}}"#,
         ] {
-            assert_eq!(json(&dynamodb_json(text).expect(text)), r#"{"pk":{"S":"x"}}"#, "{text}");
+            assert_eq!(json(&dynamodb_json(text).expect(text).0), r#"{"pk":{"S":"x"}}"#, "{text}");
         }
         // An attribute may be called Item.
         for text in [r#"{"Item":{"S":"x"}}"#, r#"{"Item":{"S":"x"},"pk":{"S":"x"}}"#] {
-            assert_eq!(json(&dynamodb_json(text).expect(text)), text);
+            assert_eq!(json(&dynamodb_json(text).expect(text).0), text);
         }
-        assert_eq!(json(&dynamodb_json(r#"{"Item":{}}"#).expect("empty")), "{}");
+        assert_eq!(json(&dynamodb_json(r#"{"Item":{}}"#).expect("empty").0), "{}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! writers settle them in any order, and the mark is the place below which all
 //! are settled.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -45,8 +45,18 @@ pub(crate) struct Mark {
     pub(crate) rejects_bytes: u64,
 }
 
-/// A line that was entered: its number among all of this run.
-pub(crate) type Sequence = u64;
+/// A line that was entered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    /// its number among all of this run
+    sequence: u64,
+    /// what it counts for while it is on its way
+    bytes: usize,
+    /// the hash of its key; none where it has none
+    key: Option<u64>,
+    /// which writer it is for
+    pub(crate) writer: usize,
+}
 
 #[derive(Debug)]
 enum Line {
@@ -70,11 +80,15 @@ pub(crate) struct Ledger {
 struct State {
     counts: Counts,
     /// the number of the first line in `lines`
-    first: Sequence,
+    first: u64,
     lines: VecDeque<Line>,
     bytes: usize,
+    /// keys that are on their way: with which writer, and how many lines
+    keys: HashMap<u64, (usize, usize)>,
+    /// lines on their way, by writer
+    loads: Vec<usize>,
     /// places that the mark can come to, in order
-    places: VecDeque<(Sequence, Position)>,
+    places: VecDeque<(u64, Position)>,
     mark: Mark,
     /// counts of the lines before `first`
     settled: (u64, u64),
@@ -90,6 +104,7 @@ impl Ledger {
         mark: Mark,
         consumed_capacity: f64,
         rejects: Option<Rejects>,
+        writers: usize,
         ui: &Ui,
     ) -> Self {
         let counts = Counts {
@@ -104,6 +119,8 @@ impl Ledger {
             first: 0,
             lines: VecDeque::new(),
             bytes: 0,
+            keys: HashMap::new(),
+            loads: vec![0; writers],
             places: VecDeque::new(),
             settled: (mark.written, mark.rejected),
             mark,
@@ -140,8 +157,16 @@ impl Ledger {
         self.state().has_room(bytes)
     }
 
-    /// Enters a line, once there is room. `None`: the run ends.
-    pub(crate) fn enter(&self, bytes: usize) -> Option<Sequence> {
+    /// The writer with the fewest lines on their way.
+    pub(crate) fn idlest_writer(&self) -> usize {
+        let state = self.state();
+        let loads = state.loads.iter().enumerate().min_by_key(|(_, load)| **load);
+        loads.map_or(0, |(writer, _)| writer)
+    }
+
+    /// Enters a line for this writer, once there is room; for another one where
+    /// that has a line with its key on its way. `None`: the run ends.
+    pub(crate) fn enter(&self, bytes: usize, key: Option<u64>, writer: usize) -> Option<Entry> {
         let mut state = self.state();
         while !state.has_room(bytes) && !state.closed {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +177,15 @@ impl Ledger {
         state.counts.read += 1;
         state.bytes += bytes;
         state.lines.push_back(Line::Open);
-        Some(state.first + state.lines.len() as u64 - 1)
+        let sequence = state.first + state.lines.len() as u64 - 1;
+        let mut writer = writer;
+        if let Some(key) = key {
+            let on_its_way = state.keys.entry(key).or_insert((writer, 0));
+            on_its_way.1 += 1;
+            writer = on_its_way.0;
+            state.loads[writer] += 1;
+        }
+        Some(Entry { sequence, bytes, key, writer })
     }
 
     /// Every line that was entered so far is before this place.
@@ -164,15 +197,18 @@ impl Ledger {
     }
 
     /// These lines are written.
-    pub(crate) fn written(&self, lines: impl Iterator<Item = (Sequence, usize)>) {
+    pub(crate) fn written(&self, lines: impl Iterator<Item = Entry>) {
         let mut state = self.state();
-        for (line, bytes) in lines {
+        for entry in lines {
             state.counts.written += 1;
-            state.settle(line, bytes, Line::Written);
+            state.settle(entry, Line::Written);
         }
         state.advance();
+        let room = state.has_much_room();
         drop(state);
-        self.changed.notify_all();
+        if room {
+            self.changed.notify_all();
+        }
     }
 
     /// Adds what DynamoDB said that a batch cost.
@@ -187,14 +223,14 @@ impl Ledger {
 
     /// This line is no item that the table takes. It ends the run where no file
     /// takes the line.
-    pub(crate) fn reject(&self, line: Sequence, bytes: usize, text: &[u8], place: &str, why: &str) {
+    pub(crate) fn reject(&self, entry: Entry, text: &[u8], place: &str, why: &str) {
         let mut state = self.state();
         state.counts.rejected += 1;
         if state.rejects.is_some() {
             self.ui.warn(format_args!("{place}: {}", printable(why)));
-            state.settle(line, bytes, Line::Rejected(text.into()));
+            state.settle(entry, Line::Rejected(text.into()));
         } else {
-            state.settle(line, bytes, Line::Stuck);
+            state.settle(entry, Line::Stuck);
             state.close(Some(bad_line(place, why)));
         }
         state.advance();
@@ -275,6 +311,11 @@ impl State {
         self.lines.is_empty() || self.lines.len() < MOST_LINES && self.bytes + bytes <= MOST_BYTES
     }
 
+    /// A reader that is woken for each line's room would do little else.
+    fn has_much_room(&self) -> bool {
+        self.lines.len() < MOST_LINES * 3 / 4 && self.bytes < MOST_BYTES * 3 / 4
+    }
+
     fn close(&mut self, error: Option<Error>) {
         self.closed = true;
         if self.error.is_none() {
@@ -282,9 +323,18 @@ impl State {
         }
     }
 
-    fn settle(&mut self, line: Sequence, bytes: usize, outcome: Line) {
-        self.bytes -= bytes;
-        let place = usize::try_from(line - self.first).unwrap_or(usize::MAX);
+    fn settle(&mut self, entry: Entry, outcome: Line) {
+        self.bytes -= entry.bytes;
+        if let Some(key) = entry.key {
+            self.loads[entry.writer] -= 1;
+            if let Some(on_its_way) = self.keys.get_mut(&key) {
+                on_its_way.1 -= 1;
+                if on_its_way.1 == 0 {
+                    self.keys.remove(&key);
+                }
+            }
+        }
+        let place = usize::try_from(entry.sequence - self.first).unwrap_or(usize::MAX);
         if let Some(entry) = self.lines.get_mut(place) {
             *entry = outcome;
         }
@@ -398,7 +448,7 @@ mod tests {
     use ops_common::args::ColorChoice;
 
     fn ledger() -> Ledger {
-        Ledger::new(Mark::default(), 0.0, None, &Ui::new(ColorChoice::Never, false))
+        Ledger::new(Mark::default(), 0.0, None, 2, &Ui::new(ColorChoice::Never, false))
     }
 
     fn place(line: u64) -> Position {
@@ -408,30 +458,44 @@ mod tests {
     #[test]
     fn the_mark_waits_for_the_lowest_line() {
         let ledger = ledger();
-        let lines: Vec<_> = (0..4).map(|_| ledger.enter(10).expect("room")).collect();
+        let lines: Vec<_> = (0..4).map(|_| ledger.enter(10, None, 0).expect("room")).collect();
         ledger.note_place(&place(4));
-        ledger.enter(10).expect("room");
+        ledger.enter(10, None, 0).expect("room");
         ledger.note_place(&place(5));
         let mark = || ledger.durable_mark().expect("no file").position.line;
-        ledger.written([(lines[3], 10), (lines[1], 10)].into_iter());
+        ledger.written([lines[3], lines[1]].into_iter());
         assert_eq!(mark(), 0);
-        ledger.written([(lines[0], 10), (lines[2], 10)].into_iter());
+        ledger.written([lines[0], lines[2]].into_iter());
         assert_eq!(mark(), 4);
         let counts = ledger.counts();
         assert_eq!((counts.read, counts.written, counts.unreached()), (5, 4, 1));
     }
 
     #[test]
+    fn a_key_on_its_way_keeps_its_writer() {
+        let ledger = ledger();
+        let first = ledger.enter(1, Some(7), 1).expect("room");
+        assert_eq!(first.writer, 1);
+        assert_eq!(ledger.idlest_writer(), 0);
+        let second = ledger.enter(1, Some(7), 0).expect("room");
+        assert_eq!(second.writer, 1);
+        assert_eq!(ledger.enter(1, Some(8), 0).expect("room").writer, 0);
+        ledger.written([first].into_iter());
+        assert_eq!(ledger.enter(1, Some(7), 0).expect("room").writer, 1);
+        ledger.written([second].into_iter());
+    }
+
+    #[test]
     fn a_bad_line_that_nobody_takes_stops_the_mark() {
         let ledger = ledger();
-        let good = ledger.enter(1).expect("room");
+        let good = ledger.enter(1, None, 0).expect("room");
         ledger.note_place(&place(1));
-        let bad = ledger.enter(1).expect("room");
+        let bad = ledger.enter(1, None, 0).expect("room");
         ledger.note_place(&place(2));
-        ledger.reject(bad, 1, b"x", "f:2", "bad");
-        ledger.written([(good, 1)].into_iter());
+        ledger.reject(bad, b"x", "f:2", "bad");
+        ledger.written([good].into_iter());
         assert_eq!(ledger.durable_mark().expect("no file").position.line, 1);
-        assert_eq!(ledger.enter(1), None);
+        assert!(ledger.enter(1, None, 0).is_none());
         assert_eq!(ledger.take_error().expect("an error").message(), "f:2: bad");
         assert_eq!(ledger.counts().unreached(), 0);
     }

@@ -101,7 +101,7 @@ struct Args {
     dry_run: bool,
 
     /// Requests on their way at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
 
     /// Write units a second, at most [default: in `prod` half of what the table
@@ -255,7 +255,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         }
         (Some(path), _) => Some(Rejects::create(path)?),
     };
-    let ledger = Arc::new(Ledger::new(mark, capacity_before, rejects, ui));
+    let ledger = Arc::new(Ledger::new(mark, capacity_before, rejects, args.concurrency.into(), ui));
     if let Some(header) = header {
         ledger.rejects_header(&header)?;
     }
@@ -452,13 +452,8 @@ impl Job {
             senders.push(sender);
             tasks.spawn(Arc::clone(&writers).run(lines));
         }
-        let reader = Reader {
-            records,
-            parser,
-            ledger: Arc::clone(&self.ledger),
-            writers: senders,
-            keep_text: args.rejects.is_some(),
-        };
+        let keep_text = args.rejects.is_some();
+        let reader = Reader::new(records, parser, Arc::clone(&self.ledger), senders, keep_text);
         // Not waited for: it may hang at a pipe that says nothing more.
         thread::spawn(|| reader.run());
 

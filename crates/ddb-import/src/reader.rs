@@ -3,32 +3,43 @@
 
 use std::sync::Arc;
 
+use ops_common::batch::BATCH_SIZE;
 use ops_common::error::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::format::Parser;
 use crate::input::Records;
 use crate::ledger::Ledger;
-use crate::writers::{Line, writer_of};
+use crate::writers::Line;
 
 /// How often the mark can stop.
 const LINES_A_PLACE: u64 = 500;
 /// What a line takes besides its request.
 const LINE_BYTES: usize = 256;
-/// Lines that are handed over together.
-const CHUNK: usize = 25;
 
 /// Reads the whole input.
 pub(crate) struct Reader {
-    pub(crate) records: Records,
-    pub(crate) parser: Parser,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) writers: Vec<UnboundedSender<Vec<Line>>>,
+    records: Records,
+    parser: Parser,
+    ledger: Arc<Ledger>,
+    writers: Vec<UnboundedSender<Vec<Line>>>,
     /// whether rejected lines have to be kept as they were
-    pub(crate) keep_text: bool,
+    keep_text: bool,
+    /// the writer that lines go to whose key is not on its way
+    writer: usize,
 }
 
 impl Reader {
+    pub(crate) fn new(
+        records: Records,
+        parser: Parser,
+        ledger: Arc<Ledger>,
+        writers: Vec<UnboundedSender<Vec<Line>>>,
+        keep_text: bool,
+    ) -> Self {
+        Self { records, parser, ledger, writers, keep_text, writer: 0 }
+    }
+
     /// Until the input's end, or until the ledger takes no more.
     pub(crate) fn run(mut self) {
         let outcome = self.read();
@@ -73,19 +84,20 @@ impl Reader {
             if !self.ledger.has_room(bytes) {
                 self.hand_over(chunks);
             }
-            let Some(sequence) = self.ledger.enter(bytes) else { return Ok(()) };
+            let key = parsed.as_ref().ok().map(|put| put.write.identity);
+            let Some(entry) = self.ledger.enter(bytes, key, self.writer) else { return Ok(()) };
             match parsed {
                 Ok(put) => {
-                    let writer = writer_of(&put.write, self.writers.len());
                     let number = self.records.first_line();
-                    chunks[writer].push(Line { sequence, bytes, number, put, text });
-                    if chunks[writer].len() == CHUNK {
-                        let _ = self.writers[writer].send(std::mem::take(&mut chunks[writer]));
+                    let chunk = &mut chunks[entry.writer];
+                    chunk.push(Line { entry, number, put, text });
+                    if chunk.len() == BATCH_SIZE {
+                        let _ = self.writers[entry.writer].send(std::mem::take(chunk));
+                        // Neighbours stay together: servers like that.
+                        self.writer = self.ledger.idlest_writer();
                     }
                 }
-                Err(why) => {
-                    self.ledger.reject(sequence, bytes, &text, &self.records.place(), &why);
-                }
+                Err(why) => self.ledger.reject(entry, &text, &self.records.place(), &why),
             }
             if since_place >= LINES_A_PLACE {
                 since_place = 0;
@@ -94,12 +106,13 @@ impl Reader {
         }
     }
 
-    fn hand_over(&self, chunks: &mut [Vec<Line>]) {
+    fn hand_over(&mut self, chunks: &mut [Vec<Line>]) {
         for (chunk, writer) in chunks.iter_mut().zip(&self.writers) {
             if !chunk.is_empty() {
                 // A writer that is gone has ended the run.
                 let _ = writer.send(std::mem::take(chunk));
             }
         }
+        self.writer = self.ledger.idlest_writer();
     }
 }

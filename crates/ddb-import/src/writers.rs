@@ -1,8 +1,8 @@
-//! The writers: one key is always handled by the same one, in the input's order,
-//! so that the later line wins however often a request is sent again.
+//! The writers: while a key is on its way one of them has all lines of it, in the
+//! input's order, so that the later line wins however often a request is sent
+//! again.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::format::Put;
-use crate::ledger::{Ledger, Sequence};
+use crate::ledger::{Entry, Ledger};
 
 /// A request has at most 16 MB; this keeps many of them at once small as well.
 const MOST_BATCH_BYTES: usize = 2 << 20;
@@ -23,9 +23,7 @@ const MOST_BATCH_BYTES: usize = 2 << 20;
 /// A line on its way into the table.
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub(crate) sequence: Sequence,
-    /// what it counts for while it is on its way
-    pub(crate) bytes: usize,
+    pub(crate) entry: Entry,
     /// `FILE:LINE`, for a refusal
     pub(crate) number: u64,
     pub(crate) put: Put,
@@ -44,13 +42,6 @@ pub(crate) struct Writers {
     pub(crate) give_up_after: Duration,
     /// becomes true where nothing more is to be sent
     pub(crate) stop: watch::Sender<bool>,
-}
-
-/// Which of so many writers handles a key.
-pub(crate) fn writer_of(write: &Write, writers: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    write.identity.hash(&mut hasher);
-    usize::try_from(hasher.finish() % writers as u64).unwrap_or_default()
 }
 
 impl Writers {
@@ -145,12 +136,13 @@ impl Writers {
     fn batch_size(&self, waiting: &VecDeque<Line>) -> usize {
         let most_units = self.limit.as_ref().map_or(f64::INFINITY, Bucket::request_limit);
         let (mut bytes, mut units) = (0, 0.0);
-        let mut keys = HashSet::with_capacity(BATCH_SIZE);
         for (place, line) in waiting.iter().take(BATCH_SIZE).enumerate() {
             bytes += line.put.write.size();
             units += line.put.units;
             let fits = bytes <= MOST_BATCH_BYTES && units <= most_units;
-            if !keys.insert(&line.put.write.identity) || !fits && place > 0 {
+            let key = line.put.write.identity;
+            let twice = waiting.iter().take(place).any(|other| other.put.write.identity == key);
+            if twice || !fits && place > 0 {
                 return place;
             }
         }
@@ -186,7 +178,7 @@ impl Writers {
             if unprocessed.binary_search(&place).is_ok() {
                 left.push(line);
             } else {
-                done.push((line.sequence, line.bytes));
+                done.push(line.entry);
             }
         }
         self.ledger.written(done.into_iter());
@@ -196,7 +188,7 @@ impl Writers {
     fn reject(&self, line: &Line, refused: Refused) {
         let why = refused.message.unwrap_or_else(|| refused.error.message().to_owned());
         let place = format!("{}:{}", self.input, line.number);
-        self.ledger.reject(line.sequence, line.bytes, &line.text, &place, &why);
+        self.ledger.reject(line.entry, &line.text, &place, &why);
     }
 
     fn fail(&self, error: Error) {

@@ -29,9 +29,17 @@ pub const BATCH_SIZE: usize = 25;
 /// One request of a batch.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// the same for two requests just where they are for the same key
-    pub identity: Box<[u8]>,
+    /// [`KeyNames::identity`] of its key: two of the same are not for one batch
+    pub identity: u64,
+    kind: Kind,
+    /// the item, or the key
     body: Box<[u8]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Put,
+    Delete,
 }
 
 impl Write {
@@ -40,7 +48,16 @@ impl Write {
     /// # Errors
     /// Where the item lacks its key.
     pub fn put(item: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
-        Self::new(r#"{"PutRequest":{"Item":"#, item, keys)
+        Self::new(Kind::Put, item, keys)
+    }
+
+    /// Puts the item that this JSON is.
+    ///
+    /// # Errors
+    /// Where the item lacks its key.
+    pub fn put_json(json: &str, item: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
+        let body = json.as_bytes().into();
+        Ok(Self { identity: keys.identity(item)?, kind: Kind::Put, body })
     }
 
     /// Deletes the item of that key.
@@ -48,16 +65,12 @@ impl Write {
     /// # Errors
     /// Where the key is none.
     pub fn delete(key: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
-        Self::new(r#"{"DeleteRequest":{"Key":"#, key, keys)
+        Self::new(Kind::Delete, key, keys)
     }
 
-    fn new(head: &str, item: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
-        let identity = keys.identity(item)?;
-        let mut body = Vec::with_capacity(512);
-        body.extend_from_slice(head.as_bytes());
-        serde_json::to_writer(&mut body, item).map_err(|error| error.to_string())?;
-        body.extend_from_slice(b"}}");
-        Ok(Self { identity, body: body.into_boxed_slice() })
+    fn new(kind: Kind, item: &Attributes<'_>, keys: &KeyNames) -> Result<Self, String> {
+        let body = serde_json::to_vec(item).map_err(|error| error.to_string())?;
+        Ok(Self { identity: keys.identity(item)?, kind, body: body.into() })
     }
 
     /// The bytes that it takes in a request.
@@ -151,7 +164,7 @@ impl Batches {
     }
 
     fn body(&self, batch: &[&Write]) -> Vec<u8> {
-        let length: usize = batch.iter().map(|write| write.body.len() + 1).sum();
+        let length: usize = batch.iter().map(|write| write.body.len() + 32).sum();
         let mut body = Vec::with_capacity(length + 128);
         // The names of tables have nothing in them that JSON would escape.
         body.extend_from_slice(format!(r#"{{"RequestItems":{{"{}":["#, self.table).as_bytes());
@@ -159,7 +172,12 @@ impl Batches {
             if index > 0 {
                 body.push(b',');
             }
+            body.extend_from_slice(match write.kind {
+                Kind::Put => br#"{"PutRequest":{"Item":"#,
+                Kind::Delete => br#"{"DeleteRequest":{"Key":"#,
+            });
             body.extend_from_slice(&write.body);
+            body.extend_from_slice(b"}}");
         }
         body.extend_from_slice(br#"]},"ReturnConsumedCapacity":"TOTAL"}"#);
         body
@@ -170,7 +188,6 @@ impl Batches {
         batch: &[&Write],
         unprocessed: impl Iterator<Item = WriteRequest>,
     ) -> Result<Vec<usize>, String> {
-        let mut by_identity: Option<HashMap<&[u8], usize>> = None;
         let mut places = Vec::new();
         for request in unprocessed {
             let item = match (request.put_request, request.delete_request) {
@@ -178,14 +195,11 @@ impl Batches {
                 (None, Some(delete)) => delete.key,
                 (None, None) => HashMap::new(),
             };
-            let by_identity = by_identity.get_or_insert_with(|| {
-                batch.iter().enumerate().map(|(place, write)| (&*write.identity, place)).collect()
-            });
             let identity = Attributes::from_sdk(&item)
                 .ok_or_else(|| "an unprocessed item of an unknown type".to_owned())
                 .and_then(|item| self.keys.identity(&item))?;
-            let place = by_identity.get(&*identity);
-            places.push(*place.ok_or("an unprocessed item that was not sent")?);
+            let place = batch.iter().position(|write| write.identity == identity);
+            places.push(place.ok_or("an unprocessed item that was not sent")?);
         }
         places.sort_unstable();
         Ok(places)

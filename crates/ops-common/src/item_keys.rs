@@ -1,6 +1,8 @@
 //! Which attributes are a table's key, and when two items have the same one.
 //! Pure.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use aws_sdk_dynamodb::types::{KeyType, TableDescription};
 use aws_smithy_types::base64;
 
@@ -31,27 +33,26 @@ impl KeyNames {
         self.0.iter().map(String::as_str)
     }
 
-    /// Bytes that are the same for two items just where DynamoDB takes their
-    /// keys for the same: `1.0` is `1` to it.
+    /// A number that is the same for two items where DynamoDB takes their keys
+    /// for the same: `1.0` is `1` to it. That of other keys is another, but for
+    /// one chance in 2^64.
     ///
     /// # Errors
     /// Where the item lacks a key attribute, or one has a type that no key has.
-    pub fn identity(&self, item: &Attributes<'_>) -> Result<Box<[u8]>, String> {
-        let mut identity = Vec::with_capacity(96);
+    pub fn identity(&self, item: &Attributes<'_>) -> Result<u64, String> {
+        let mut hasher = DefaultHasher::new();
         for name in self.iter() {
             let value =
                 item.get(name).ok_or_else(|| format!("the key attribute `{name}` is missing"))?;
-            let start = identity.len();
-            identity.extend([0; 4]);
             match value {
-                Attribute::S(text) => identity.extend(text.as_bytes()),
+                Attribute::S(text) => hasher.write(text.as_bytes()),
                 Attribute::N(digits) => match Number::parse(digits) {
-                    Some(number) => identity.extend(number.canonical().as_bytes()),
-                    None => identity.extend(digits.as_bytes()),
+                    Some(number) => hasher.write(number.canonical().as_bytes()),
+                    None => hasher.write(digits.as_bytes()),
                 },
                 Attribute::B(text) => match base64::decode(text.as_ref()) {
-                    Ok(bytes) => identity.extend(bytes),
-                    Err(_) => identity.extend(text.as_bytes()),
+                    Ok(bytes) => hasher.write(&bytes),
+                    Err(_) => hasher.write(text.as_bytes()),
                 },
                 other => {
                     return Err(format!(
@@ -60,10 +61,10 @@ impl KeyNames {
                     ));
                 }
             }
-            let length = u32::try_from(identity.len() - start - 4).unwrap_or(u32::MAX);
-            identity[start..start + 4].copy_from_slice(&length.to_be_bytes());
+            // `ab` and `c` are not `a` and `bc`.
+            hasher.write_u8(0xff);
         }
-        Ok(identity.into_boxed_slice())
+        Ok(hasher.finish())
     }
 }
 
@@ -137,7 +138,7 @@ impl Number {
 mod tests {
     use super::*;
 
-    fn identity(keys: &KeyNames, text: &str) -> Result<Box<[u8]>, String> {
+    fn identity(keys: &KeyNames, text: &str) -> Result<u64, String> {
         keys.identity(&serde_json::from_str(text).expect("an item"))
     }
 
