@@ -39,6 +39,10 @@ pub enum Answer {
     },
     /// passes it on, and closes the connection without an answer
     Lose,
+    /// closes the connection, and the server never hears of it
+    Drop,
+    /// passes it on, and closes the connection in the middle of the answer
+    Cut,
     /// never answers
     Ignore,
     /// passes it on, and never answers
@@ -115,8 +119,8 @@ fn serve(
         };
         let answer = decide(number, &request);
         let (status, body) = match answer.clone() {
-            Answer::Ignore => (0, Value::Null),
-            Answer::Forward | Answer::Lose | Answer::ForwardAndIgnore => {
+            Answer::Ignore | Answer::Drop => (0, Value::Null),
+            Answer::Forward | Answer::Lose | Answer::Cut | Answer::ForwardAndIgnore => {
                 forward(upstream, &target, &request.body)
             }
             Answer::Reply { status, body } => (status, body),
@@ -132,7 +136,7 @@ fn serve(
         match answer {
             // The next message is the end of the connection.
             Answer::Ignore | Answer::ForwardAndIgnore => continue,
-            Answer::Lose => return,
+            Answer::Lose | Answer::Drop => return,
             _ => {}
         }
         let body = body.to_string();
@@ -140,7 +144,12 @@ fn serve(
         let head = format!(
             "HTTP/1.1 {status} x\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {length}\r\n\r\n"
         );
-        if writer.write_all((head + &body).as_bytes()).is_err() {
+        let message = head + &body;
+        if matches!(answer, Answer::Cut) {
+            let _ = writer.write_all(&message.as_bytes()[..message.len() - length.div_ceil(2)]);
+            return;
+        }
+        if writer.write_all(message.as_bytes()).is_err() {
             return;
         }
     }

@@ -333,4 +333,32 @@ mod tests {
         assert!(kind("a:SS").expect_err("SS").contains("there are S, N, B and BOOL"));
         assert!(kind(":N").is_err());
     }
+
+    fn parser(format: ItemFormat) -> Parser {
+        let table = aws_sdk_dynamodb::types::TableDescription::builder().build();
+        Parser::new(format, Rules::of(&table))
+    }
+
+    proptest::proptest! {
+        /// Whatever comes is an item or a reason, and never a panic.
+        #[test]
+        fn any_bytes_are_read(bytes: Vec<u8>, cut in 0..200_usize, put: u8) {
+            let seed = br#"{"Item":{"pk":{"S":"\u00e9\ud83e\udd80"},"l":{"L":[{"N":"-1.5E+3"},{"BS":["AQ=="]},{"NULL":true},{"M":{"x":{"BOOL":false}}}]}}}"#;
+            let mut damaged = seed.to_vec();
+            let place = cut % damaged.len();
+            damaged[place] = put;
+            let mut cut_off = seed.to_vec();
+            cut_off.truncate(cut % seed.len());
+            let mut csv = parser(ItemFormat::Csv);
+            let _ = csv.header(&bytes);
+            for text in [&bytes, &damaged, &cut_off] {
+                for format in [ItemFormat::DynamodbJson, ItemFormat::Jsonl] {
+                    if let Ok(put) = parser(format).parse(text) {
+                        proptest::prop_assert!(put.units >= 1.0);
+                    }
+                }
+                let _ = csv.parse(text);
+            }
+        }
+    }
 }

@@ -91,9 +91,7 @@ where
         SdkError::TimeoutError(_) => Failure::Transient,
         SdkError::ResponseError(_) => {
             // An answer that was cut, or one that is whole and not DynamoDB's.
-            let mut sources = iter::successors(error.source(), |&error| error.source());
-            let cut = sources.any(|error| error.is::<hyper::Error>() || error.is::<io::Error>());
-            if cut { Failure::Transient } else { Failure::Final }
+            if is_of_the_way(error) { Failure::Transient } else { Failure::Final }
         }
         SdkError::DispatchFailure(failure) => {
             let refused = |error| {
@@ -103,12 +101,18 @@ where
             match failure.as_connector_error() {
                 // Nobody listens: nothing will change that in a while.
                 Some(error) if refused(error) => Failure::Final,
-                Some(error) if error.is_io() || error.is_timeout() => Failure::Transient,
+                Some(error) if error.is_timeout() || is_of_the_way(error) => Failure::Transient,
                 _ => Failure::Final,
             }
         }
         _ => Failure::Final,
     }
+}
+
+/// Whether the connection failed, and not what was said over it.
+fn is_of_the_way(error: &(dyn StdError + 'static)) -> bool {
+    let mut sources = iter::successors(Some(error), |&error| error.source());
+    sources.any(|error| error.is::<hyper::Error>() || error.is::<io::Error>())
 }
 
 /// Whether an error's code says that the table takes no more for the moment.

@@ -34,6 +34,9 @@ use crate::records::Item;
 use crate::retry::{Backoff, Failure, judge};
 use crate::table_lifecycle::missing;
 
+/// Somebody waits for it.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+
 /// The first page of a scan that is limited: what an item costs is not known.
 const FIRST_LIMITED_PAGE: u32 = 50;
 
@@ -93,7 +96,7 @@ impl Scan {
             .scan()
             .table_name(table)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let give_up_after = Duration::from_secs(60);
+        let give_up_after = GIVE_UP_AFTER;
         let (db, table) = (db.clone(), table.to_owned());
         Self { db, table, request, limit: None, give_up_after }
     }

@@ -2,6 +2,8 @@
 //! with stdout, stderr and exit status looked at.
 
 mod boto3;
+mod bulk;
+mod bulk_faults;
 mod cognito_ids;
 mod cognito_list;
 mod compose;
@@ -9,12 +11,15 @@ mod conversations;
 mod db_setup;
 mod drop_table;
 mod dynalite;
+mod export;
 mod faults;
 mod help;
 mod identities;
+mod import;
 mod list_tables;
 mod local_stack;
 mod readme;
+mod round_trip;
 mod scan;
 mod schema_load;
 mod seed;

@@ -1,0 +1,318 @@
+//! `ddb-export`: formats, files, shares, checkpoints, limits.
+
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+
+use cli_tests::proxy::{Answer, Proxy};
+use cli_tests::{Run, World, wait_for};
+use serde_json::json;
+
+use crate::bulk::{lines, sorted, table, world};
+
+fn filled(count: usize) -> World {
+    let world = world();
+    let file = world.file("items.json", lines(count));
+    world.run("ddb-import", &[&file]).succeeds();
+    world
+}
+
+fn read(world: &World, name: &str) -> String {
+    std::fs::read_to_string(world.folder().join(name)).expect("a file")
+}
+
+/// A server whose pages are small.
+fn small_pages(world: &World, items: usize) -> Proxy {
+    Proxy::start(&world.endpoint(), move |_, request| match request.operation.as_str() {
+        "Scan" => {
+            let mut body = request.body.clone();
+            body["Limit"] = json!(items);
+            Answer::Instead { body, add: json!({}) }
+        }
+        _ => Answer::Forward,
+    })
+}
+
+#[test]
+fn a_dump_has_every_item_once() {
+    let world = filled(1000);
+    let run = world.run("ddb-export", &[]).succeeds().says("1000 items written; ");
+    assert_eq!(sorted(&run.stdout), sorted(&lines(1000)));
+    let proxy = small_pages(&world, 7);
+    for segments in ["1", "3", "16"] {
+        let arguments = ["--segments", segments, "--endpoint-url", &proxy.url()];
+        let run = world.run("ddb-export", &arguments).succeeds();
+        assert_eq!(sorted(&run.stdout), sorted(&lines(1000)), "{segments}");
+    }
+    world.run("ddb-export", &["--segments", "0"]).ends_with(2);
+}
+
+#[test]
+fn shares_are_the_table() {
+    let world = filled(500);
+    let mut all = String::new();
+    for share in ["1/3", "2/3", "3/3"] {
+        let run = world.run("ddb-export", &["--segment", share, "--segments", "2"]).succeeds();
+        assert!(run.stdout.lines().count() >= 50, "{share}: {run}");
+        all += &run.stdout;
+    }
+    assert_eq!(sorted(&all), sorted(&lines(500)));
+    for wrong in ["0/3", "4/3", "1", "a/b", "1/0"] {
+        let run = world.run("ddb-export", &["--segment", wrong]).ends_with(2);
+        run.says("the first of four shares is `1/4`, the last `4/4`");
+    }
+}
+
+#[test]
+fn a_file_has_its_name_once_it_is_whole() {
+    let world = filled(300);
+    world
+        .run("ddb-export", &["--out", "dump.json"])
+        .succeeds()
+        .prints_only("")
+        .says("300 items written");
+    assert_eq!(sorted(&read(&world, "dump.json")), sorted(&lines(300)));
+    assert!(!world.folder().join("dump.json.part").exists());
+    // An earlier dump may be the only copy of what was.
+    world
+        .run("ddb-export", &["--out", "dump.json"])
+        .ends_with(1)
+        .says("error: `dump.json` is there already")
+        .says("name another file with --out");
+
+    let broken = Proxy::start(&world.endpoint(), |number, request| {
+        if request.operation == "Scan" && number > 4 {
+            let body = json!({"__type": "x#AccessDeniedException", "message": "no"});
+            return Answer::Reply { status: 400, body };
+        }
+        let mut body = request.body.clone();
+        if request.operation == "Scan" {
+            body["Limit"] = json!(10);
+        }
+        Answer::Instead { body, add: json!({}) }
+    });
+    world
+        .run("ddb-export", &["--out", "broken.json", "--endpoint-url", &broken.url()])
+        .ends_with(1)
+        .says("error: cannot scan the table `cruddur-messages`")
+        .says("items were written before");
+    assert!(!world.folder().join("broken.json").exists());
+    assert!(!world.folder().join("broken.json.part").exists());
+}
+
+#[test]
+fn packed_and_compared() {
+    let world = filled(200);
+    world.run("ddb-export", &["--out", "dump.json.gz"]).succeeds();
+    let file = world.folder().join("dump.json.gz");
+    let out = Command::new("gzip").args(["-dc"]).arg(&file).output().expect("gzip runs");
+    assert!(out.status.success());
+    assert_eq!(sorted(&String::from_utf8(out.stdout).expect("UTF-8")), sorted(&lines(200)));
+    // With a checkpoint it is many members, which are one file.
+    world.run("ddb-export", &["--out", "many.json.gz", "--checkpoint", "mark"]).succeeds();
+    world.run("ddb-schema-load", &["--table", "copy"]).succeeds();
+    let many = world.folder().join("many.json.gz").display().to_string();
+    world.run("ddb-import", &[&many, "--table", "copy"]).succeeds().says("200 written");
+    assert_eq!(table(&world, "copy"), sorted(&lines(200)));
+}
+
+#[test]
+fn out_of_one_table_into_another() {
+    let world = filled(700);
+    world.run("ddb-schema-load", &["--table", "copy"]).succeeds();
+    let tool = |name| cli_tests::binary(name).display().to_string();
+    let script = format!(
+        "set -o pipefail; '{}' --out - | '{}' - --table copy",
+        tool("ddb-export"),
+        tool("ddb-import")
+    );
+    let mut command = world.command("bash");
+    command.args(["-c", &script]);
+    Run::of(command).succeeds().says("700 items written; ").says("700 lines read: 700 written, ");
+    assert_eq!(table(&world, "copy"), table(&world, "cruddur-messages"));
+}
+
+#[test]
+fn an_empty_table() {
+    let world = world();
+    world.run("ddb-export", &[]).succeeds().prints_only("").says("0 items written; ");
+    world.run("ddb-export", &["--count"]).succeeds().prints_only("0\n");
+    world.run("ddb-export", &["--out", "none.json.gz"]).succeeds();
+    let file = world.folder().join("none.json.gz").display().to_string();
+    world.run("ddb-import", &[&file]).succeeds().says("0 lines read");
+}
+
+#[test]
+fn plain_json_and_csv() {
+    let world = world();
+    let item = r#"{"Item":{"list":{"L":[{"N":"1.5"},{"NULL":true}]},"n":{"N":"7"},"pk":{"S":"a"},"set":{"SS":["y","x"]},"sk":{"S":"b, \"c\""}}}"#;
+    let file = world.file("items.json", item);
+    world.run("ddb-import", &[&file]).succeeds();
+    world
+        .run("ddb-export", &["--format", "jsonl"])
+        .succeeds()
+        .prints_only("{\"list\":[1.5,null],\"n\":7,\"pk\":\"a\",\"set\":[\"x\",\"y\"],\"sk\":\"b, \\\"c\\\"\"}\n");
+    world
+        .run("ddb-export", &["--format", "csv", "--select", "sk,n,list,pk,set,none"])
+        .succeeds()
+        .prints_only("sk,n,list,pk,set,none\n\"b, \"\"c\"\"\",7,\"[1.5,null]\",a,\"[\"\"x\"\",\"\"y\"\"]\",\n");
+    world
+        .run("ddb-export", &["--format", "csv", "--select", "pk,sk"])
+        .ends_with(3)
+        .prints_only("pk,sk\na,\"b, \"\"c\"\"\"\n")
+        .says("error: 3 attribute values left out, since --select does not name them");
+    world
+        .run("ddb-export", &["--format", "csv"])
+        .ends_with(2)
+        .says("name the attributes with --select");
+    world
+        .run("ddb-export", &["--select", "n,pk"])
+        .succeeds()
+        .prints_only("{\"Item\":{\"n\":{\"N\":\"7\"},\"pk\":{\"S\":\"a\"}}}\n");
+    // A name that would lose types without a word.
+    world
+        .run("ddb-export", &["--out", "items.jsonl"])
+        .ends_with(2)
+        .says("the name `items.jsonl` says jsonl, and the format is dynamodb-json")
+        .says("--format jsonl is for reading, --format dynamodb-json loses nothing");
+    world.run("ddb-export", &["--out", "items.jsonl", "--format", "dynamodb-json"]).succeeds();
+    assert!(read(&world, "items.jsonl").contains(r#"{"SS":["x","y"]}"#));
+}
+
+#[test]
+fn a_filter_a_count_and_a_consistent_read() {
+    let world = filled(120);
+    let filter = [
+        "--filter",
+        "#p = :p",
+        "--names",
+        r##"{"#p":"pk"}"##,
+        "--values",
+        r#"{":p":{"S":"MSG#1"}}"#,
+    ];
+    let run = world.run("ddb-export", &filter).succeeds().says("50 items written of 120 read; ");
+    assert!(run.stdout.lines().all(|line| line.contains("MSG#1")), "{run}");
+    let arguments = [&filter[..], &["--count"]].concat();
+    world.run("ddb-export", &arguments).succeeds().prints_only("50\n").says("120 items read; ");
+    world.run("ddb-export", &["--count", "--out", "x"]).ends_with(2);
+    let proxy = Proxy::start(&world.endpoint(), |_, _| Answer::Forward);
+    world.run("ddb-export", &["--consistent", "--endpoint-url", &proxy.url()]).succeeds();
+    let scans: Vec<_> = proxy.requests().into_iter().filter(|r| r.operation == "Scan").collect();
+    assert!(scans.iter().all(|scan| scan.body["ConsistentRead"] == true), "{scans:?}");
+}
+
+#[test]
+fn max_rcu_asks_for_less_at_a_time() {
+    let world = filled(400);
+    let proxy = Proxy::start(&world.endpoint(), |_, _| Answer::Forward);
+    let start = std::time::Instant::now();
+    // 400 items of some 70 bytes are seven units in one page, more in small ones.
+    let arguments = ["--max-rcu", "4", "--segments", "1", "--endpoint-url", &proxy.url()];
+    let run = world.run("ddb-export", &arguments).succeeds();
+    assert_eq!(sorted(&run.stdout), sorted(&lines(400)));
+    assert!(start.elapsed().as_secs_f64() > 0.5, "{:?}", start.elapsed());
+    let scans = proxy.requests().into_iter().filter(|request| request.operation == "Scan");
+    let limits: Vec<_> = scans.map(|scan| scan.body["Limit"].as_u64().expect("a limit")).collect();
+    assert!(limits.len() > 2 && limits.iter().all(|limit| *limit < 400), "{limits:?}");
+
+    world.run_prod("ddb-export", &["prod", "--count"]).succeeds().says(
+        "limit: 2.5 read units a second, half of what the table has (--max-rcu N sets another)",
+    );
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_it_quietly() {
+    let world = filled(3000);
+    let tool = cli_tests::binary("ddb-export").display().to_string();
+    let mut command = world.command("bash");
+    command.args(["-c", &format!("set -o pipefail; '{tool}' | head -1")]);
+    let run = Run::of(command).succeeds();
+    assert_eq!(run.stdout.lines().count(), 1);
+    run.does_not_say("error");
+}
+
+#[test]
+fn a_disk_that_is_full_and_places_that_are_none() {
+    let world = filled(2000);
+    world
+        .run("ddb-export", &["--out", "/dev/full"])
+        .ends_with(1)
+        .says("error: cannot write to `/dev/full`")
+        .says("No space left on device")
+        .says("hint: make room");
+    world.run("ddb-export", &["--out", "/dev/null"]).succeeds();
+    world
+        .run("ddb-export", &["--out", "no/such/folder.json"])
+        .ends_with(1)
+        .says("error: cannot write to `no/such/folder.json`")
+        .says("hint: make the folder first");
+    world.run("ddb-export", &["--checkpoint", "mark"]).ends_with(2).says("name a file with --out");
+    // Two runs into one file.
+    let held = world.folder().join("held.json.part");
+    let file = std::fs::File::create(held).expect("create");
+    file.lock().expect("lock");
+    world
+        .run("ddb-export", &["--out", "held.json"])
+        .ends_with(1)
+        .says("error: `held.json.part` is being written by another run");
+}
+
+#[test]
+fn a_checkpoint_is_of_one_dump() {
+    let world = filled(300);
+    let call = |arguments: &[&str]| {
+        world.run("ddb-export", &[&["--checkpoint", "mark"], arguments].concat())
+    };
+    call(&["--out", "dump.json"]).succeeds().says("300 items written");
+    call(&["--out", "dump.json"]).succeeds().says("nothing to do: ").says("300 items written");
+    for other in [
+        &["--out", "other.json"][..],
+        &["--out", "dump.json", "--segments", "2"],
+        &["--out", "dump.json", "--select", "pk"],
+        &["--out", "dump.json", "--filter", "attribute_exists(pk)"],
+    ] {
+        call(other)
+            .ends_with(1)
+            .says("error: the checkpoint `mark` is of another dump: ")
+            .says("name another file with --checkpoint to begin anew");
+    }
+    world.run("ddb-schema-load", &["--table", "other"]).succeeds();
+    call(&["--out", "dump.json", "--table", "other"]).ends_with(1).says("is of the table `arn:");
+    let file = world.file("items.json", lines(3));
+    world
+        .run("ddb-import", &[&file, "--checkpoint", "mark"])
+        .ends_with(1)
+        .says("`mark` is not a checkpoint of this tool");
+}
+
+#[test]
+fn interrupted_it_keeps_what_it_has() {
+    let world = filled(500);
+    // The second half never comes.
+    let proxy =
+        Proxy::start(&world.endpoint(), |number, request| match request.operation.as_str() {
+            "Scan" if number > 10 => Answer::Ignore,
+            "Scan" => {
+                let mut body = request.body.clone();
+                body["Limit"] = json!(10);
+                Answer::Instead { body, add: json!({}) }
+            }
+            _ => Answer::Forward,
+        });
+    let arguments = ["--out", "dump.json", "--checkpoint", "mark", "--segments", "1"];
+    let mut command =
+        world.tool("ddb-export", &[&arguments[..], &["--endpoint-url", &proxy.url()]].concat());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("spawn");
+    wait_for("the scan", || proxy.requests().len() > 11);
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("signal");
+    let status = child.wait().expect("wait");
+    let mut said = String::new();
+    child.stderr.take().expect("stderr").read_to_string(&mut said).expect("read");
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("items were written before"), "{said}");
+    assert!(!world.folder().join("dump.json").exists());
+    // The same place: another endpoint would be another table.
+    let run = world.run("ddb-export", &arguments).ends_with(1);
+    run.says("the checkpoint `mark` is of the table");
+    assert_eq!(read(&world, "dump.json.part").lines().count(), 100);
+}
