@@ -97,7 +97,7 @@ impl Checkpoint {
             return Ok(Some(saved));
         };
         Err(Error::new(format!("the checkpoint `{}` is of {what}", self.path.display()))
-            .hint("nothing is written; name another file with --checkpoint to begin anew"))
+            .hint("nothing is written; repeat the earlier command to go on with it, or name another file with --checkpoint to begin anew"))
     }
 
     /// # Errors
@@ -132,7 +132,9 @@ fn to_json(key: &StartKey) -> std::io::Result<Box<RawValue>> {
 }
 
 fn cannot_save(path: &Path, error: std::io::Error) -> Error {
-    Error::new(format!("cannot write the checkpoint `{}`", path.display())).cause(error)
+    Error::new(format!("cannot write the checkpoint `{}`", path.display()))
+        .cause(error)
+        .hint("name another file with --checkpoint, in a folder that is there")
 }
 
 impl Saved {

@@ -17,24 +17,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{BillingMode, TableDescription};
-use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second};
+use ops_common::args::{
+    DynamoArgs, TableArg, TargetArg, UiArgs, refuse_same_file, seconds, units_a_second,
+};
 use ops_common::attributes::Attributes;
-use ops_common::capacity::Bucket;
+use ops_common::capacity::{Units, limit};
 use ops_common::cli;
+use ops_common::durable::beside;
 use ops_common::dynamodb::Dynamo;
 use ops_common::error::{Error, Exit};
 use ops_common::item_format::ItemFormat;
 use ops_common::scan::{Page, Scan, Segment, Segments, SelectionArgs};
 use ops_common::table_identity::TableIdentity;
 use ops_common::table_lifecycle::{describe, missing};
-use ops_common::target::Target;
 use ops_common::ui::{Ui, count, units};
 use tokio::sync::mpsc;
 
 use checkpoint::{Checkpoint, Counts, Dump, Reached, State};
 use format::Lines;
-use out::Out;
+use out::{Out, Part};
 
 /// As many items as a request asks for: about the 1 MB that a page has at most.
 const PAGE: u32 = 5000;
@@ -45,7 +46,7 @@ const SAVE_EVERY: Duration = Duration::from_millis(250);
 /// How often a person at a terminal sees how far it is, and a log.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 const LOG_EVERY: Duration = Duration::from_secs(10);
-const MOST_SEGMENTS: i64 = 1024;
+const MOST_SEGMENTS: i64 = 256;
 
 /// Write the items of the table to a file or a pipe
 ///
@@ -54,10 +55,11 @@ const MOST_SEGMENTS: i64 = 1024;
 #[derive(Debug, clap::Parser)]
 #[command(
     version,
-    after_help = "Formats, one item a line; `.gz` is packed:
-  dynamodb-json  {\"Item\":{\"pk\":{\"S\":\"a\"},…}}: every type, nothing lost
-  jsonl          {\"pk\":\"a\",\"n\":1.50}: for reading; sets become lists, binaries base64
-  csv            the attributes of --select; exit code 3 where items have others
+    after_help = "Formats, one item a line; a name that ends with `.gz` is packed:
+  dynamodb-json   {\"Item\":{\"pk\":{\"S\":\"a\"},…}}: every type, nothing lost
+  jsonl           {\"pk\":\"a\",\"n\":1.50}: to read; sets are lists, binaries base64
+  csv             to read: the attributes of --select, without their types;
+                  exit code 3 where items have others
 
 Examples:
   ddb-export --out before.json.gz
@@ -79,7 +81,7 @@ struct Args {
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<ItemFormat>,
 
-    /// Print the number of items only
+    /// Print the number of items only, to no file and in no format
     #[arg(long, conflicts_with_all = ["out", "format", "select", "checkpoint"])]
     count: bool,
 
@@ -101,7 +103,7 @@ struct Args {
 
     /// Read units a second, at most [default: in `prod` half of what the table
     /// has; else no limit]
-    #[arg(long, value_name = "N", value_parser = units_a_second)]
+    #[arg(long, value_name = "N", value_parser = units_a_second, allow_negative_numbers = true)]
     max_rcu: Option<f64>,
 
     /// Seconds without progress after which a throttled table is given up
@@ -136,7 +138,8 @@ impl FromStr for Share {
             Some((number, of)) if (1..=of).contains(&number) && of <= 1000 => {
                 Ok(Self { number, of })
             }
-            _ => Err("the first of four shares is `1/4`, the last `4/4`".to_owned()),
+            _ => Err("the first of four shares is `1/4`, the last `4/4`; there are at most 1000"
+                .to_owned()),
         }
     }
 }
@@ -173,7 +176,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         // It may have been renamed and the run killed before it could say so.
         let whole = state.segments.iter().all(|(_, reached)| *reached == Reached::End)
             && std::fs::metadata(file).is_ok_and(|there| there.len() == state.bytes);
-        if saved.as_ref().is_some_and(|saved| saved.finished || whole) {
+        if saved.is_some() && whole {
             ui.note(format_args!(
                 "nothing to do: the checkpoint says that `{}` is whole",
                 file.display()
@@ -184,11 +187,27 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
             .hint("a dump is not written over another: name another file with --out, or take this one away"));
     }
 
+    if let (Some(file), true) = (file, saved.as_ref().is_some_and(|saved| saved.finished)) {
+        return Err(Error::new(format!(
+            "the checkpoint says that `{}` is whole, and it is gone",
+            file.display()
+        ))
+        .hint("take the checkpoint away, or name another one, to begin anew"));
+    }
     let mut scan = Scan::new(&db, &table_name).filter(&args.selection).consistent(args.consistent);
-    scan.limit = limit(&args, &table, ui);
+    scan.limit = limit(args.max_rcu, args.target.target, &table, Units::Read, ui);
     scan.give_up_after = Duration::from_secs(args.give_up_after);
     if args.count {
-        return show_count(Segments::new(scan.count(), starts(&state), PAGE), ui).await;
+        let segments = Segments::new(scan.count(), starts(&state), PAGE);
+        let counted = tokio::select! {
+            counted = segments.count() => counted?,
+            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+        };
+        ui.line(counted.items)?;
+        let read_units = units(counted.consumed_capacity);
+        let read = items(counted.scanned);
+        ui.note(format_args!("{} of {read}; {read_units} read units", counted.items));
+        return Ok(ExitCode::SUCCESS);
     }
     if format != ItemFormat::Csv {
         // A CSV file has to know what it leaves out.
@@ -197,17 +216,21 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let segments = Segments::new(scan, starts(&state), PAGE);
     let out = match file {
         None => Out::stdout(),
-        Some(file) => Out::file(file, state.bytes, checkpoint.is_some())?,
+        Some(file) => {
+            let part = if saved.is_some() { Part::GoOn(state.bytes) } else { Part::New };
+            Out::file(file, part, checkpoint.is_some())?
+        }
     };
     let lines = Lines { format, columns: args.selection.select.clone() };
     let mut writer = Writer {
+        seen: vec![false; lines.columns.len()],
         lines,
         out,
         state,
         checkpoint,
         seconds_before,
         start: Instant::now(),
-        saved_at: None,
+        saved_at: Instant::now(),
     };
     if saved.is_none() {
         writer.begin()?;
@@ -229,6 +252,10 @@ fn check_usage(args: &Args) -> Result<ItemFormat, Error> {
             args.out.display()
         ))
         .hint(format!("say which one you mean: --format {by_name} is for reading, --format {format} loses nothing")));
+    }
+    if let Some(checkpoint) = &args.checkpoint {
+        let part = beside(&args.out, "part");
+        refuse_same_file(&[("--out", &args.out), ("--out", &part), ("--checkpoint", checkpoint)])?;
     }
     if format == ItemFormat::Csv && args.selection.select.is_empty() {
         return Err(Error::usage("csv has columns, and nothing says which")
@@ -288,46 +315,6 @@ fn starts(state: &State) -> Vec<(Segment, Option<ops_common::scan::StartKey>)> {
     segments.collect()
 }
 
-/// The limit that is named, or half of what a table in `prod` has.
-fn limit(args: &Args, table: &TableDescription, ui: &Ui) -> Option<Bucket> {
-    if let Some(units) = args.max_rcu {
-        return Some(Bucket::new(units));
-    }
-    let on_demand = table.billing_mode_summary().and_then(|billing| billing.billing_mode())
-        == Some(&BillingMode::PayPerRequest);
-    let provisioned = table.provisioned_throughput().and_then(|t| t.read_capacity_units());
-    match provisioned {
-        Some(provisioned)
-            if args.target.target == Target::Prod && !on_demand && provisioned > 0 =>
-        {
-            let half = provisioned as f64 / 2.0;
-            ui.note(format_args!(
-                "limit: {} read units a second, half of what the table has (--max-rcu N sets another)",
-                units(half)
-            ));
-            Some(Bucket::new(half))
-        }
-        _ => None,
-    }
-}
-
-async fn show_count(mut segments: Segments, ui: &Ui) -> Result<ExitCode, Error> {
-    let (mut counted, mut scanned, mut consumed_capacity) = (0, 0, 0.0);
-    loop {
-        let page = tokio::select! {
-            page = segments.next() => page?,
-            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
-        };
-        let Some(page) = page else { break };
-        counted += page.count;
-        scanned += page.scanned;
-        consumed_capacity += page.consumed_capacity;
-    }
-    ui.line(counted)?;
-    ui.note(format_args!("{} read; {} read units", items(scanned), units(consumed_capacity)));
-    Ok(ExitCode::SUCCESS)
-}
-
 fn items(number: u64) -> String {
     count(usize::try_from(number).unwrap_or(usize::MAX), "item")
 }
@@ -339,12 +326,14 @@ fn interrupted() -> Error {
 /// Writes pages down, in the order that they come in.
 struct Writer {
     lines: Lines,
+    /// which of the selected names an item had
+    seen: Vec<bool>,
     out: Out,
     state: State,
     checkpoint: Option<Checkpoint>,
     seconds_before: f64,
     start: Instant,
-    saved_at: Option<Instant>,
+    saved_at: Instant,
 }
 
 impl Writer {
@@ -358,6 +347,9 @@ impl Writer {
 
     fn write(&mut self, page: &Page) -> Result<(), Error> {
         for item in page.items()? {
+            for (seen, name) in self.seen.iter_mut().zip(&self.lines.columns) {
+                *seen |= item.get(name).is_some();
+            }
             let left_out = self.lines.write(&item, &mut self.out.pending);
             self.state.counts.left_out +=
                 left_out.map_err(|error| Error::new("cannot write an item down").cause(error))?;
@@ -371,10 +363,7 @@ impl Writer {
         if let Some(segment) = segment {
             segment.1 = reached;
         }
-        match self.saved_at {
-            Some(at) if at.elapsed() >= SAVE_EVERY => self.save(false),
-            _ => Ok(()),
-        }
+        if self.saved_at.elapsed() >= SAVE_EVERY { self.save(false) } else { Ok(()) }
     }
 
     /// Puts on disk what is written so far, and then how far that is.
@@ -385,7 +374,7 @@ impl Writer {
         }
         let seconds = self.seconds_before + self.start.elapsed().as_secs_f64();
         checkpoint.save(&self.state, seconds, finished)?;
-        self.saved_at = Some(Instant::now());
+        self.saved_at = Instant::now();
         Ok(())
     }
 }
@@ -410,7 +399,7 @@ async fn dump(
             }
             written.store(writer.state.counts.items, Ordering::Relaxed);
         }
-        // What was written is of use to a later run, whatever ended this one.
+        // What was written is of use to a later run, also where reading ended.
         let outcome = outcome.and_then(|()| writer.save(false));
         (writer, outcome)
     });
@@ -428,17 +417,29 @@ async fn dump(
     let _ = showing.await;
     if let Err(error) = wrote.and(read) {
         if error.exit_kind() == Exit::ClosedPipe {
+            ui.note(format_args!("the reader has gone after {}", items(writer.state.counts.items)));
             return Err(error);
         }
-        let error =
-            error.cause(format!("{} were written before", items(writer.state.counts.items)));
+        let written = items(writer.state.counts.items);
         return Err(match &writer.checkpoint {
-            Some(_) => error.hint("the same command goes on from where the checkpoint is"),
-            None => error,
+            Some(_) => {
+                error.hint(format!("{written} are kept: the same command goes on after them"))
+            }
+            None if args.out.as_os_str() == "-" => {
+                error.hint(format!("{written} are on standard output, and they are not all"))
+            }
+            None => error.hint(format!(
+                "nothing is kept of {written}; with --checkpoint FILE it would go on after them"
+            )),
         });
     }
     let seconds = seconds_before + start.elapsed().as_secs_f64();
-    let Writer { out, state, checkpoint, .. } = writer;
+    let Writer { out, state, checkpoint, seen, lines, .. } = writer;
+    for (name, _) in
+        lines.columns.iter().zip(seen).filter(|(_, seen)| !seen && state.counts.items > 0)
+    {
+        ui.warn(format_args!("no item that was written has an attribute `{name}`"));
+    }
     out.finish()?;
     if let Some(checkpoint) = checkpoint {
         checkpoint.save(&state, seconds, true)?;

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -14,6 +15,15 @@ use ops_common::item_format::is_gzip;
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 256 << 10;
 
+/// What of the file that is written aside is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    /// nothing
+    New,
+    /// so many bytes of an earlier run, and perhaps more
+    GoOn(u64),
+}
+
 /// A dump that is being written.
 #[derive(Debug)]
 pub(crate) struct Out {
@@ -22,14 +32,13 @@ pub(crate) struct Out {
     pub(crate) pending: Vec<u8>,
     name: String,
     aside: Option<Aside>,
-    /// what is not on disk yet, a gzip member's end included
-    unsynced: bool,
 }
 
 #[derive(Debug)]
 enum Sink {
     Plain(File),
-    Gzip(Box<GzEncoder<File>>),
+    /// with the member that is being written
+    Gzip(File, Option<Box<GzEncoder<File>>>),
     Stdout(io::Stdout),
 }
 
@@ -48,13 +57,11 @@ impl Out {
             pending: Vec::with_capacity(CHUNK),
             name: "standard output".to_owned(),
             aside: None,
-            unsynced: true,
         }
     }
 
-    /// The file, written aside. `bytes`: those of an earlier run to go on after.
-    /// `kept`: it stays where the run fails.
-    pub(crate) fn file(file: &Path, bytes: u64, kept: bool) -> Result<Self, Error> {
+    /// The file, written aside. `kept`: it stays where the run fails.
+    pub(crate) fn file(file: &Path, part: Part, kept: bool) -> Result<Self, Error> {
         let name = file.display().to_string();
         let failed = |error| cannot_write(&name, error);
         // A device or a pipe is no file that could be renamed.
@@ -78,7 +85,23 @@ impl Out {
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            let there = open.metadata().map_err(failed)?.len();
+            // What was locked may have got its name since it was opened.
+            let held = open.metadata().map_err(failed)?;
+            let same = fs::metadata(&path).is_ok_and(|there| there.ino() == held.ino());
+            if !same || file.exists() {
+                return Err(Error::new(format!("another run has just finished `{name}`"))
+                    .hint("name another file with --out, or take this one away"));
+            }
+            let there = held.len();
+            let bytes = match part {
+                Part::GoOn(bytes) => bytes,
+                Part::New if there == 0 => 0,
+                Part::New => {
+                    return Err(Error::new(format!("`{}` is there already", path.display())).hint(
+                        "a run that was killed left it: go on with its checkpoint, or take it away",
+                    ));
+                }
+            };
             if there < bytes {
                 return Err(Error::new(format!(
                     "`{}` has {there} bytes, and the checkpoint knows of {bytes}",
@@ -89,10 +112,10 @@ impl Out {
             open.set_len(bytes).map_err(failed)?;
             open.seek(SeekFrom::End(0)).map_err(failed)?;
         }
-        let sink = if is_gzip(file) { Sink::Gzip(encoder(open)) } else { Sink::Plain(open) };
+        let sink = if is_gzip(file) { Sink::Gzip(open, None) } else { Sink::Plain(open) };
         let aside = (!special).then(|| Aside { path, file: file.to_owned(), kept });
         let pending = Vec::with_capacity(CHUNK);
-        Ok(Self { sink, pending, name, aside, unsynced: bytes == 0 })
+        Ok(Self { sink, pending, name, aside })
     }
 
     /// Writes what is pending where it is much.
@@ -104,14 +127,14 @@ impl Out {
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         let written = match &mut self.sink {
             Sink::Plain(file) => file.write_all(&self.pending),
-            Sink::Gzip(gzip) => gzip.write_all(&self.pending),
+            Sink::Gzip(..) if self.pending.is_empty() => Ok(()),
+            Sink::Gzip(file, member) => write_packed(file, member, &self.pending),
             Sink::Stdout(out) => {
                 let mut out = out.lock();
                 out.write_all(&self.pending).and_then(|()| out.flush()).map_err(Error::from)?;
                 Ok(())
             }
         };
-        self.unsynced |= !self.pending.is_empty();
         self.pending.clear();
         written.map_err(|error| cannot_write(&self.name, error))
     }
@@ -124,13 +147,12 @@ impl Out {
         let file = match &mut self.sink {
             Sink::Stdout(_) => return Ok(0),
             Sink::Plain(file) => file,
-            Sink::Gzip(gzip) if !self.unsynced => gzip.get_mut(),
-            Sink::Gzip(gzip) => {
-                // A member of its own: members one after the other are a gzip file.
-                gzip.try_finish().map_err(failed)?;
-                let file = gzip.get_ref().try_clone().map_err(failed)?;
-                *gzip = encoder(file);
-                gzip.get_mut()
+            Sink::Gzip(file, member) => {
+                // Members one after the other are a gzip file.
+                if let Some(member) = member.take() {
+                    member.finish().map_err(failed)?;
+                }
+                file
             }
         };
         // A device has nothing to sync.
@@ -138,33 +160,36 @@ impl Out {
             Err(error) if self.aside.is_some() => return Err(failed(error)),
             _ => {}
         }
-        self.unsynced = false;
         file.stream_position().map_err(failed)
     }
 
     /// Gives the file its name.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
-        self.flush()?;
-        let failed = |error| cannot_write(&self.name, error);
-        match &mut self.sink {
-            Sink::Stdout(_) => {}
-            Sink::Plain(file) => finish_file(file, self.aside.is_some()).map_err(failed)?,
-            Sink::Gzip(gzip) => {
-                if self.unsynced {
-                    gzip.try_finish().map_err(failed)?;
-                }
-                finish_file(gzip.get_ref(), self.aside.is_some()).map_err(failed)?;
-            }
+        if self.sync()? == 0
+            && let Sink::Gzip(file, _) = &self.sink
+        {
+            // A gzip file of nothing has a member all the same.
+            let member = file.try_clone().and_then(|file| encoder(file).finish());
+            member
+                .and_then(|file| file.sync_all())
+                .map_err(|error| cannot_write(&self.name, error))?;
         }
         if let Some(aside) = self.aside.take() {
-            rename(&aside.path, &aside.file).map_err(failed)?;
+            rename(&aside.path, &aside.file).map_err(|error| cannot_write(&self.name, error))?;
         }
         Ok(())
     }
 }
 
-fn finish_file(file: &File, regular: bool) -> io::Result<()> {
-    if regular { file.sync_all() } else { Ok(()) }
+fn write_packed(
+    file: &File,
+    member: &mut Option<Box<GzEncoder<File>>>,
+    text: &[u8],
+) -> io::Result<()> {
+    if member.is_none() {
+        *member = Some(encoder(file.try_clone()?));
+    }
+    member.as_mut().map_or(Ok(()), |member| member.write_all(text))
 }
 
 impl Drop for Out {

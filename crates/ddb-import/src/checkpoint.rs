@@ -105,6 +105,7 @@ impl Checkpoint {
         durable::save(&self.path, &saved).map_err(|error| {
             Error::new(format!("cannot write the checkpoint `{}`", self.path.display()))
                 .cause(error)
+                .hint("name another file with --checkpoint, in a folder that is there")
         })
     }
 }

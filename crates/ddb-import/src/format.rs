@@ -96,7 +96,9 @@ impl Parser {
         };
         let keys = || self.rules.keys.iter().filter_map(|key| item.get(key));
         let wrapped = item.iter().len() == 1 && item.get("Item").is_some();
-        if self.format == ItemFormat::Jsonl && (wrapped || keys().any(typed)) {
+        if self.format == ItemFormat::Csv && keys().any(|key| matches!(key, Attribute::S(_))) {
+            "; the header gives a column its type, like `id:N`"
+        } else if self.format == ItemFormat::Jsonl && (wrapped || keys().any(typed)) {
             "; this looks like DynamoDB's JSON: --format dynamodb-json"
         } else {
             ""
@@ -155,6 +157,9 @@ fn column(text: &str) -> Result<Column, String> {
 }
 
 fn fields(record: &[u8]) -> Result<csv::StringRecord, String> {
+    if !record.iter().filter(|byte| **byte == b'"').count().is_multiple_of(2) {
+        return Err("a quote that is not closed".to_owned());
+    }
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -240,7 +245,8 @@ fn plain_value(raw: &RawValue, depth: usize) -> Result<Attribute<'_>, String> {
 fn at_column(error: &serde_json::Error, offset: usize) -> String {
     let text = error.to_string();
     let why = text.rfind(" at line ").map_or(text.as_str(), |place| &text[..place]);
-    format!("column {}: {why}", offset + error.column())
+    let one_line = if error.is_eof() { "; an item has one line, and a line one item" } else { "" };
+    format!("column {}: {why}{one_line}", offset + error.column())
 }
 
 /// The members of an object as they are, also those of one name.
@@ -295,12 +301,18 @@ mod tests {
     #[test]
     fn bad_json_says_where() {
         let why = |text| dynamodb_json(text).expect_err(text);
-        assert_eq!(why(r#"{"pk":{"S":"x"}"#), "column 15: EOF while parsing an object");
+        assert_eq!(
+            why(r#"{"pk":{"S":"x"}"#),
+            "column 15: EOF while parsing an object; an item has one line, and a line one item"
+        );
         assert_eq!(
             why(r#"{"Item":{"pk":{"S":"x","N":"1"}}}"#),
             "column 26: an attribute value of two types, S and N"
         );
-        assert_eq!(why(""), "column 0: EOF while parsing a value");
+        assert_eq!(
+            why(""),
+            "column 0: EOF while parsing a value; an item has one line, and a line one item"
+        );
         assert!(why("[1]").contains("expected an object of attributes"));
     }
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 use ops_common::error::Error;
-use ops_common::item_format::is_gzip;
 use sha2::{Digest, Sha256};
 
 /// An item has at most 400 KB; with every character escaped and every value of
@@ -62,6 +61,37 @@ pub(crate) struct Records {
     pub(crate) size: Option<u64>,
 }
 
+/// Unpacks what begins as gzip does, whatever its name; no JSON or CSV does.
+enum Sniffing<R> {
+    Unread(BufReader<R>),
+    Plain(BufReader<R>),
+    Gzip(Box<MultiGzDecoder<BufReader<R>>>),
+    /// for the moment between the first and one of the others
+    Decided,
+}
+
+fn sniffing(input: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    Box::new(Sniffing::Unread(BufReader::with_capacity(BUFFER_BYTES, input)))
+}
+
+impl<R: Read> Read for Sniffing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Self::Unread(input) = self {
+            let gzip = input.fill_buf()?.starts_with(b"\x1f\x8b");
+            *self = match std::mem::replace(self, Self::Decided) {
+                Self::Unread(input) if gzip => Self::Gzip(Box::new(MultiGzDecoder::new(input))),
+                Self::Unread(input) => Self::Plain(input),
+                decided => decided,
+            };
+        }
+        match self {
+            Self::Plain(input) => input.read(buffer),
+            Self::Gzip(input) => input.read(buffer),
+            Self::Unread(_) | Self::Decided => Ok(0),
+        }
+    }
+}
+
 struct Counting(File, Arc<AtomicU64>);
 
 impl Read for Counting {
@@ -79,7 +109,7 @@ impl Records {
         let taken = Arc::new(AtomicU64::new(0));
         let name = source.name();
         let (reader, size): (Box<dyn Read + Send>, _) = match source {
-            Source::Stdin => (Box::new(io::stdin()), None),
+            Source::Stdin => (sniffing(io::stdin()), None),
             Source::File(file) => {
                 let opened = File::open(file).and_then(|open| Ok((open.metadata()?, open)));
                 let (metadata, open) = opened.map_err(|error| cannot_read(&name, &error))?;
@@ -88,15 +118,7 @@ impl Records {
                         .hint("name the file in it that has the items"));
                 }
                 let size = metadata.is_file().then_some(metadata.len());
-                let open = Counting(open, Arc::clone(&taken));
-                if is_gzip(file) {
-                    (
-                        Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, open))),
-                        size,
-                    )
-                } else {
-                    (Box::new(open), size)
-                }
+                (sniffing(Counting(open, Arc::clone(&taken))), size)
             }
         };
         Ok(Self {
@@ -148,7 +170,9 @@ impl Records {
             while self.record.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
                 self.record.pop();
             }
-            if self.cut || !self.record.trim_ascii().is_empty() {
+            // A row of spaces can be an item.
+            let blank = if self.quotes { &self.record } else { self.record.trim_ascii() };
+            if self.cut || !blank.is_empty() {
                 return Ok(true);
             }
         }
@@ -202,6 +226,8 @@ impl Records {
     pub(crate) fn copy_long_line(&mut self, out: &mut dyn Write) -> Result<(), Error> {
         let failed = |error| Error::new("cannot write the rejected line").cause(error);
         out.write_all(&self.record).map_err(failed)?;
+        let odd = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        let mut open_quote = self.quotes && odd(&self.record);
         loop {
             self.record.clear();
             let read = (&mut self.reader)
@@ -213,11 +239,13 @@ impl Records {
                 self.position.hash.update(&self.record);
             }
             out.write_all(&self.record).map_err(failed)?;
-            if read == 0 || self.record.ends_with(b"\n") {
+            open_quote ^= self.quotes && odd(&self.record);
+            let line_end = self.record.ends_with(b"\n");
+            self.position.line += u64::from(line_end || read == 0);
+            if read == 0 || line_end && !open_quote {
                 break;
             }
         }
-        self.position.line += 1;
         if !self.record.ends_with(b"\n") {
             out.write_all(b"\n").map_err(failed)?;
         }
@@ -267,7 +295,7 @@ impl Records {
                 .hint("the file was cut: get it again"),
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => result
                 .cause(format!("its gzip stream is damaged, in line {line}"))
-                .hint("get the file again; if it is not gzip, take `.gz` off its name"),
+                .hint("get the file again"),
             _ => result,
         }
     }

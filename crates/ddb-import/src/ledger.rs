@@ -2,6 +2,7 @@
 //! writers settle them in any order, and the mark is the place below which all
 //! are settled.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -17,6 +18,8 @@ use crate::input::Position;
 const MOST_LINES: usize = 20_000;
 /// And their bytes: whatever the items' size, memory stays the same.
 const MOST_BYTES: usize = 8 << 20;
+
+const MOST_WARNINGS: u64 = 1000;
 
 /// The counts of a run, together with those of the runs that it goes on from.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -204,9 +207,9 @@ impl Ledger {
             state.settle(entry, Line::Written);
         }
         state.advance();
-        let room = state.has_much_room();
+        let wake = state.has_much_room() || state.closed;
         drop(state);
-        if room {
+        if wake {
             self.changed.notify_all();
         }
     }
@@ -227,7 +230,7 @@ impl Ledger {
         let mut state = self.state();
         state.counts.rejected += 1;
         if state.rejects.is_some() {
-            self.ui.warn(format_args!("{place}: {}", printable(why)));
+            warn_of_line(state.counts.rejected, place, why, &self.ui);
             state.settle(entry, Line::Rejected(text.into()));
         } else {
             state.settle(entry, Line::Stuck);
@@ -255,16 +258,24 @@ impl Ledger {
         }
         state.counts.read += 1;
         state.counts.rejected += 1;
-        let Some(rejects) = &mut state.rejects else {
+        let Some(mut rejects) = state.rejects.take() else {
             state.lines.push_back(Line::Stuck);
             state.close(Some(bad_line(place, why)));
             return Ok(false);
         };
-        self.ui.warn(format_args!("{place}: {why}"));
-        copy(&mut rejects.file)?;
-        rejects.bytes = rejects.file.stream_position().map_err(|error| rejects.failed(error))?;
-        state.settled.1 += 1;
-        Ok(true)
+        warn_of_line(state.counts.rejected, place, why, &self.ui);
+        // It may have to be waited for, and others look at the counts meanwhile.
+        drop(state);
+        let copied = copy(&mut rejects.file);
+        let end = rejects.file.stream_position();
+        let mut state = self.state();
+        rejects.failed = copied.is_err();
+        if let (Ok(()), Ok(end)) = (&copied, end) {
+            rejects.bytes = end;
+            state.settled.1 += 1;
+        }
+        state.rejects = Some(rejects);
+        copied.map(|()| true)
     }
 
     /// No further line is entered; `error` is why, where it is one.
@@ -278,9 +289,11 @@ impl Ledger {
         self.state().error.take()
     }
 
-    /// Whether all lines that were entered are behind the mark.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.state().lines.is_empty()
+    /// Whether the reader came to its end and all that it entered is behind the
+    /// mark.
+    pub(crate) fn is_done(&self) -> bool {
+        let state = self.state();
+        state.closed && state.lines.is_empty()
     }
 
     /// Removes a file of rejects that has none.
@@ -325,6 +338,10 @@ impl State {
 
     fn settle(&mut self, entry: Entry, outcome: Line) {
         self.bytes -= entry.bytes;
+        if let Line::Rejected(text) = &outcome {
+            // Held until the mark is there.
+            self.bytes += text.len();
+        }
         if let Some(key) = entry.key {
             self.loads[entry.writer] -= 1;
             if let Some(on_its_way) = self.keys.get_mut(&key) {
@@ -342,6 +359,9 @@ impl State {
 
     /// Moves the mark up to the first line that is not settled.
     fn advance(&mut self) {
+        if self.rejects.as_ref().is_some_and(|rejects| rejects.failed) {
+            return;
+        }
         loop {
             while self.places.front().is_some_and(|(sequence, _)| *sequence == self.first) {
                 if let Some((_, position)) = self.places.pop_front() {
@@ -356,6 +376,7 @@ impl State {
             match self.lines.front() {
                 Some(Line::Written) => self.settled.0 += 1,
                 Some(Line::Rejected(text)) => {
+                    self.bytes -= text.len();
                     if let Some(rejects) = &mut self.rejects
                         && let Err(error) = rejects.write(&[text, &b"\n"[..]].concat())
                     {
@@ -379,6 +400,8 @@ pub(crate) struct Rejects {
     path: PathBuf,
     bytes: u64,
     header: Vec<u8>,
+    /// a line could not be written: the mark stays before it
+    failed: bool,
 }
 
 impl Rejects {
@@ -392,7 +415,10 @@ impl Rejects {
             }
             _ => cannot_write(&path.display().to_string(), error),
         })?;
-        Ok(Self { file, path: path.to_owned(), bytes: 0, header: Vec::new() })
+        // For `reopen` of another run.
+        let _ = file.try_lock();
+        let header = Vec::new();
+        Ok(Self { file, path: path.to_owned(), bytes: 0, header, failed: false })
     }
 
     /// The file of the run that is gone on from, as it was at its mark.
@@ -412,24 +438,49 @@ impl Rejects {
             ))
             .hint("name the file that the earlier run wrote with --rejects"));
         }
+        if file.try_lock().is_err() {
+            return Err(Error::new(format!("`{name}` is being written by another run"))
+                .hint("wait for it; two runs of one checkpoint would be in each other's way"));
+        }
         file.set_len(bytes).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Self { file, path: path.to_owned(), bytes, header: Vec::new() })
+        let header = Vec::new();
+        Ok(Self { file, path: path.to_owned(), bytes, header, failed: false })
     }
 
     fn write(&mut self, text: &[u8]) -> Result<(), Error> {
-        self.file.write_all(text).map_err(|error| self.failed(error))?;
+        if let Err(error) = self.file.write_all(text) {
+            self.failed = true;
+            // What was written of the line would be before the next one.
+            let _ = self.file.set_len(self.bytes);
+            return Err(self.error(error));
+        }
         self.bytes += text.len() as u64;
         Ok(())
     }
 
-    fn failed(&self, error: io::Error) -> Error {
+    fn error(&self, error: io::Error) -> Error {
         cannot_write(&self.path.display().to_string(), error)
     }
 
     fn another_handle(&self) -> Result<(File, String), Error> {
-        let file = self.file.try_clone().map_err(|error| self.failed(error))?;
+        let file = self.file.try_clone().map_err(|error| self.error(error))?;
         Ok((file, self.path.display().to_string()))
+    }
+}
+
+/// Says what is wrong with the `number`-th bad line; not of each where there are
+/// very many.
+pub(crate) fn warn_of_line(number: u64, place: &str, why: &str, ui: &Ui) {
+    match number.cmp(&MOST_WARNINGS) {
+        Ordering::Less => ui.warn(format_args!("{place}: {}", printable(why))),
+        Ordering::Equal => {
+            ui.warn(format_args!(
+                "{place}: {}; further bad lines are only counted",
+                printable(why)
+            ));
+        }
+        Ordering::Greater => {}
     }
 }
 
@@ -439,7 +490,9 @@ fn bad_line(place: &str, why: &str) -> Error {
 }
 
 fn cannot_write(name: &str, error: io::Error) -> Error {
-    Error::new(format!("cannot write rejected lines to `{name}`")).cause(error)
+    Error::new(format!("cannot write rejected lines to `{name}`"))
+        .cause(error)
+        .hint("name another file with --rejects, in a folder that is there")
 }
 
 #[cfg(test)]

@@ -13,19 +13,20 @@ mod reader;
 mod rules;
 mod writers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{BillingMode, TableDescription};
+use aws_sdk_dynamodb::types::TableDescription;
 use ops_common::args::{
-    ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second,
+    ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, refuse_same_file, seconds,
+    units_a_second,
 };
 use ops_common::batch::Batches;
-use ops_common::capacity::Bucket;
+use ops_common::capacity::{Bucket, Units, limit};
 use ops_common::cli;
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
@@ -37,13 +38,14 @@ use ops_common::table_lifecycle::{describe, missing};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, units};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use checkpoint::{Checkpoint, Saved};
 use format::Parser;
 use input::{Records, Source};
-use ledger::{Counts, Ledger, Mark, Rejects};
+use ledger::{Counts, Ledger, Mark, Rejects, warn_of_line};
 use reader::Reader;
 use rules::Rules;
 use writers::Writers;
@@ -62,16 +64,17 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Parser)]
 #[command(
     version,
-    after_help = "Formats, one item a line, by the file's extension or --format; `.gz` is unpacked:
-  dynamodb-json  .json           {\"Item\":{\"pk\":{\"S\":\"a\"},…}} or the bare item: every type, nothing lost
-  jsonl          .jsonl .ndjson  {\"pk\":\"a\",\"n\":1.50}: numbers keep their digits; no sets, no binaries
-  csv            .csv            a header row; `n:N`, `b:B` and `t:BOOL` type a column; an empty field is
-                                 left out
+    after_help = "Formats, one item a line, by --format or the file's extension; gzip is unpacked:
+  dynamodb-json   .json: {\"Item\":{\"pk\":{\"S\":\"a\"},…}} or the bare item
+  jsonl           .jsonl, .ndjson: {\"pk\":\"a\",\"n\":1.50}, digits kept
+  csv             .csv: a header row, in which `n:N`, `b:B` and `t:BOOL` type
+                  a column; an empty field is left out
 
 Examples:
   ddb-import items.json.gz
   ddb-import items.json --checkpoint items.mark    killed? the same command goes on
-  ddb-import people.csv --rejects bad.csv --dry-run
+  ddb-import people.csv --dry-run
+  ddb-import people.csv --rejects bad.csv
   ddb-export --table a --out - | ddb-import - --table b
   ddb-import items.json prod --table orders --confirm orders --max-wcu 100"
 )]
@@ -106,7 +109,7 @@ struct Args {
 
     /// Write units a second, at most [default: in `prod` half of what the table
     /// has; else no limit]
-    #[arg(long, value_name = "N", value_parser = units_a_second)]
+    #[arg(long, value_name = "N", value_parser = units_a_second, allow_negative_numbers = true)]
     max_wcu: Option<f64>,
 
     /// Seconds without progress after which a throttled table is given up
@@ -188,6 +191,19 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         )
         .hint("save the items to a file first, and import that"));
     }
+    let named = [
+        ("FILE", Some(&args.file)),
+        ("--rejects", args.rejects.as_ref()),
+        ("--checkpoint", args.checkpoint.as_ref()),
+    ];
+    let named: Vec<(&str, &Path)> = named
+        .iter()
+        .filter_map(|(option, file)| Some((*option, file.as_ref()?.as_path())))
+        .collect();
+    refuse_same_file(&named)?;
+    if args.rejects.as_ref().is_some_and(|file| file.as_os_str() == "-") {
+        return Err(Error::usage("--rejects takes a file, and `-` is none"));
+    }
     let target = args.target.target;
     let table_name = args.table.name();
     let question = Question {
@@ -241,16 +257,19 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
                 throttled: 0,
             };
             ui.note("nothing to do: the checkpoint says that every line of this input is done");
-            Report::new(counts, resumed_at, seconds_before).show(&args.output, ui)?;
-            return Ok(ExitCode::SUCCESS);
+            let shown = Report::new(counts, resumed_at, seconds_before).show(&args.output, ui);
+            return refuse_rejected(counts, &args).and(shown).map(|()| ExitCode::SUCCESS);
         }
     }
-    let limit = limit(&args, target, &table, ui);
+    let limit = limit(args.max_wcu, target, &table, Units::Write, ui);
     let permit = ask(&question, &args, &source, &db, &table, ui).await?;
 
     let rejects = match (&args.rejects, &saved) {
         (None, _) => None,
-        (Some(path), Some(saved)) if saved.rejects_bytes.is_some() => {
+        // Where nothing was rejected the file was taken away.
+        (Some(path), Some(saved))
+            if saved.rejects_bytes.is_some() && (saved.rejected > 0 || path.exists()) =>
+        {
             Some(Rejects::reopen(path, saved.rejects_bytes.unwrap_or_default())?)
         }
         (Some(path), _) => Some(Rejects::create(path)?),
@@ -277,8 +296,12 @@ fn format_of(args: &Args, source: &Source) -> Result<ItemFormat, Error> {
 }
 
 fn read_header(records: &mut Records, parser: &mut Parser) -> Result<Option<Vec<u8>>, Error> {
-    if parser.format != ItemFormat::Csv || !records.advance()? {
+    if parser.format != ItemFormat::Csv {
         return Ok(None);
+    }
+    if !records.advance()? {
+        return Err(Error::new(format!("{}: there is no header row", records.place()))
+            .hint("the first row names the columns, like `pk,sk,count:N`; an empty file is likely a mistake"));
     }
     let header = records.record().ok_or_else(Records::too_long).and_then(|header| {
         parser.header(header)?;
@@ -300,27 +323,6 @@ fn go_on(checkpoint: &Checkpoint, records: &mut Records, ui: &Ui) -> Result<Opti
         )));
     }
     Ok(Some(saved))
-}
-
-/// The limit that is named, or half of what a table in `prod` has.
-fn limit(args: &Args, target: Target, table: &TableDescription, ui: &Ui) -> Option<Bucket> {
-    if let Some(units) = args.max_wcu {
-        return Some(Bucket::new(units));
-    }
-    let on_demand = table.billing_mode_summary().and_then(|billing| billing.billing_mode())
-        == Some(&BillingMode::PayPerRequest);
-    let provisioned = table.provisioned_throughput().and_then(|t| t.write_capacity_units());
-    match provisioned {
-        Some(provisioned) if target == Target::Prod && !on_demand && provisioned > 0 => {
-            let half = provisioned as f64 / 2.0;
-            ui.note(format_args!(
-                "limit: {} write units a second, half of what the table has (--max-wcu N sets another)",
-                units(half)
-            ));
-            Some(Bucket::new(half))
-        }
-        _ => None,
-    }
 }
 
 async fn ask(
@@ -368,35 +370,45 @@ fn dry_run(mut records: Records, parser: &Parser, args: &Args, ui: &Ui) -> Resul
             None => {
                 let place = records.place();
                 records.copy_long_line(&mut std::io::sink())?;
-                ui.warn(format_args!("{place}: {}", Records::too_long()));
-                counts.rejected += 1;
+                warn_of(&mut counts, &place, &Records::too_long(), ui);
                 continue;
             }
         };
         match parsed {
             Ok(put) => write_units += put.units,
             Err(why) => {
-                ui.warn(format_args!("{}: {}", records.place(), ops_common::ui::printable(&why)));
-                counts.rejected += 1;
+                warn_of(&mut counts, &records.place(), &why, ui);
             }
         }
     }
     drop(progress);
     let seconds = start.elapsed().as_secs_f64();
     let report = Report { write_units: Some(write_units), ..Report::new(counts, 0, seconds) };
-    report.show(&args.output, ui)?;
+    ui.note(format_args!(
+        "{} read: {} good, {} bad",
+        count(usize::try_from(counts.read).unwrap_or(usize::MAX), "line"),
+        counts.read - counts.rejected,
+        counts.rejected
+    ));
+    let shown = if args.output.json() { ui.json(&report) } else { Ok(()) };
     ui.note(format_args!(
         "nothing is written (--dry-run); writing would cost {} write units in the table, more where it has indexes or larger items are replaced",
         units(write_units)
     ));
     if counts.rejected == 0 {
-        return Ok(ExitCode::SUCCESS);
+        return shown.map(|()| ExitCode::SUCCESS);
     }
     let bad = count(usize::try_from(counts.rejected).unwrap_or(usize::MAX), "bad line");
     Err(Error::new(bad).hint("mend them, or let --rejects FILE take them"))
 }
 
+fn warn_of(counts: &mut Counts, place: &str, why: &str, ui: &Ui) {
+    counts.rejected += 1;
+    warn_of_line(counts.rejected, place, why, ui);
+}
+
 /// A run that is under way.
+#[derive(Clone)]
 struct Job {
     ledger: Arc<Ledger>,
     checkpoint: Option<Checkpoint>,
@@ -435,6 +447,7 @@ impl Job {
         ui: &Ui,
     ) -> bool {
         let (taken, size) = (Arc::clone(&records.taken), records.size);
+        let skipped = taken.load(Ordering::Relaxed);
         let (stop, _) = watch::channel(false);
         let writers = Arc::new(Writers {
             batches: Batches::new(db, permit.resource(), parser.rules.keys.clone()),
@@ -453,7 +466,9 @@ impl Job {
             tasks.spawn(Arc::clone(&writers).run(lines));
         }
         let keep_text = args.rejects.is_some();
-        let reader = Reader::new(records, parser, Arc::clone(&self.ledger), senders, keep_text);
+        let marks = self.checkpoint.is_some();
+        let ledger = Arc::clone(&self.ledger);
+        let reader = Reader::new(records, parser, ledger, senders, keep_text, marks);
         // Not waited for: it may hang at a pipe that says nothing more.
         thread::spawn(|| reader.run());
 
@@ -464,6 +479,8 @@ impl Job {
         let mut progress = ui.progress("importing");
         let before = self.ledger.counts();
         let mut interrupted = false;
+        let mut saving: Option<tokio::task::JoinHandle<Result<(), Error>>> = None;
+        let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return false };
         loop {
             tokio::select! {
                 ended = tasks.join_next() => match ended {
@@ -474,18 +491,27 @@ impl Job {
                         writers.stop.send_replace(true);
                     }
                 },
-                _ = save.tick(), if self.checkpoint.is_some() => {
-                    if let Err(error) = self.save(false) {
+                _ = save.tick(), if self.checkpoint.is_some() && saving.is_none() => {
+                    // A disk's time is not the writers'.
+                    let job = self.clone();
+                    saving = Some(tokio::task::spawn_blocking(move || job.save(false)));
+                }
+                saved = async { saving.as_mut()?.await.ok() }, if saving.is_some() => {
+                    saving = None;
+                    if let Some(Err(error)) = saved {
                         self.ledger.close(Some(error));
                         writers.stop.send_replace(true);
                     }
                 }
                 _ = show.tick() => {
-                    let share = size.map(|size| taken.load(Ordering::Relaxed) as f64 / size.max(1) as f64);
-                    let text = self.how_far(before, share);
+                    let read = size.map(|size| {
+                        let taken = taken.load(Ordering::Relaxed) - skipped;
+                        taken as f64 / size.saturating_sub(skipped).max(1) as f64
+                    });
+                    let text = self.how_far(before, read);
                     if ui.is_terminal() { progress.say(text) } else { ui.note(text) }
                 }
-                _ = tokio::signal::ctrl_c() => {
+                _ = interrupt.recv() => {
                     if interrupted {
                         break;
                     }
@@ -496,15 +522,24 @@ impl Job {
                 }
             }
         }
+        if let Some(saving) = saving {
+            // The last save comes after this one.
+            let _ = saving.await;
+        }
         interrupted
     }
 
-    fn how_far(&self, before: Counts, share: Option<f64>) -> String {
+    /// `read`: the share of the input that is read.
+    fn how_far(&self, before: Counts, read: Option<f64>) -> String {
         let counts = self.ledger.counts();
         let seconds = self.start.elapsed().as_secs_f64();
-        let rate = (counts.written - before.written) as f64 / seconds.max(0.001);
-        let mut text = format!("importing: {} items, {rate:.0} a second", counts.written);
-        if let Some(share) = share.filter(|share| *share > 0.0 && *share < 1.0) {
+        let settled = |counts: Counts| counts.written + counts.rejected;
+        let done = settled(counts) - settled(before);
+        let rate = done as f64 / seconds.max(0.001);
+        let mut text = format!("importing: {} lines, {rate:.0} a second", settled(counts));
+        // Reading is ahead of writing.
+        let of_read = done as f64 / (counts.read - before.read).max(1) as f64;
+        if let Some(share) = read.map(|read| read * of_read).filter(|share| *share > 0.0) {
             text += &format!(", {:.0} s left", seconds / share - seconds);
         }
         if counts.throttled > 0 {
@@ -522,16 +557,16 @@ impl Job {
     ) -> Result<ExitCode, Error> {
         let error = self.ledger.take_error();
         let counts = self.ledger.counts();
-        let finished = error.is_none() && !interrupted && self.ledger.is_settled();
+        let finished = error.is_none() && !interrupted && self.ledger.is_done();
         let saved = self.save(finished);
         self.ledger.finish_rejects();
-        Report::new(counts, resumed_at, self.seconds()).show(&args.output, ui)?;
+        let shown = Report::new(counts, resumed_at, self.seconds()).show(&args.output, ui);
         let go_on = |error: Error| {
             match &args.checkpoint {
             Some(_) => error.hint("the same command goes on from where the checkpoint is"),
-            None if counts.unreached() > 0 => {
-                error.hint("what is written stays; run it again to write all of it, with --checkpoint to go on from a mark")
-            }
+            None if counts.unreached() > 0 => error.hint(
+                "what is written stays: run it again to write all; with --checkpoint FILE it goes on from where it was",
+            ),
             None => error,
         }
         };
@@ -543,16 +578,23 @@ impl Job {
         if interrupted {
             return Err(go_on(Error::new("interrupted").exit(Exit::Interrupted)));
         }
-        if counts.rejected > 0 {
-            let rejected = count(usize::try_from(counts.rejected).unwrap_or(usize::MAX), "line");
-            let file = args.rejects.as_ref().map(|file| file.display().to_string());
-            return Err(Error::new(format!("{rejected} rejected; the rest is written"))
-                .hint(format!(
-                    "mend `{}` and import it",
-                    file.unwrap_or_else(|| "the rejected lines".into())
-                ))
-                .exit(Exit::Partial));
+        if !finished {
+            return Err(go_on(Error::new("the run broke off before its end").exit(Exit::Partial)));
         }
-        Ok(ExitCode::SUCCESS)
+        // Last: a reader of the report that has gone hides nothing.
+        refuse_rejected(counts, args).and(shown).map(|()| ExitCode::SUCCESS)
     }
+}
+
+/// Fails where lines were rejected: something was read and not written.
+fn refuse_rejected(counts: Counts, args: &Args) -> Result<(), Error> {
+    if counts.rejected == 0 {
+        return Ok(());
+    }
+    let rejected = count(usize::try_from(counts.rejected).unwrap_or(usize::MAX), "line");
+    let file = args.rejects.as_ref().map(|file| format!("`{}`", file.display()));
+    let file = file.unwrap_or_else(|| "the rejected lines".to_owned());
+    Err(Error::new(format!("{rejected} rejected; the rest is written"))
+        .hint(format!("mend {file} and import that"))
+        .exit(Exit::Partial))
 }

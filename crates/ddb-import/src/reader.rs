@@ -12,8 +12,6 @@ use crate::input::Records;
 use crate::ledger::Ledger;
 use crate::writers::Line;
 
-/// How often the mark can stop.
-const LINES_A_PLACE: u64 = 500;
 /// What a line takes besides its request.
 const LINE_BYTES: usize = 256;
 
@@ -25,6 +23,8 @@ pub(crate) struct Reader {
     writers: Vec<UnboundedSender<Vec<Line>>>,
     /// whether rejected lines have to be kept as they were
     keep_text: bool,
+    /// whether the mark has to be known to the line
+    marks: bool,
     /// the writer that lines go to whose key is not on its way
     writer: usize,
 }
@@ -36,8 +36,9 @@ impl Reader {
         ledger: Arc<Ledger>,
         writers: Vec<UnboundedSender<Vec<Line>>>,
         keep_text: bool,
+        marks: bool,
     ) -> Self {
-        Self { records, parser, ledger, writers, keep_text, writer: 0 }
+        Self { records, parser, ledger, writers, keep_text, marks, writer: 0 }
     }
 
     /// Until the input's end, or until the ledger takes no more.
@@ -55,17 +56,14 @@ impl Reader {
     }
 
     fn read_into(&mut self, chunks: &mut [Vec<Line>]) -> Result<(), Error> {
-        let mut since_place = 0;
         loop {
             if self.records.has_to_wait() {
                 self.hand_over(chunks);
-                self.ledger.note_place(self.records.position());
             }
             if !self.records.advance()? {
                 self.ledger.note_place(self.records.position());
                 return Ok(());
             }
-            since_place += 1;
             let Some(record) = self.records.record() else {
                 self.hand_over(chunks);
                 let place = self.records.place();
@@ -99,8 +97,7 @@ impl Reader {
                 }
                 Err(why) => self.ledger.reject(entry, &text, &self.records.place(), &why),
             }
-            if since_place >= LINES_A_PLACE {
-                since_place = 0;
+            if self.marks {
                 self.ledger.note_place(self.records.position());
             }
         }

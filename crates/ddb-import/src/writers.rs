@@ -1,6 +1,7 @@
 //! The writers: while a key is on its way one of them has all lines of it, in the
 //! input's order, so that the later line wins however often a request is sent
-//! again.
+//! again. What no client can rule out: a request that was given up after 30 s
+//! without an answer, sent again, and carried out by DynamoDB later still.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -47,7 +47,7 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// Print the number of items only
+    /// Print the number of items only, without --limit and --output
     #[arg(long, conflicts_with_all = ["limit", "output", "select"])]
     count: bool,
 
@@ -91,7 +91,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ui.acts_on(format_args!("{}  table {table}", db.place()));
     let scan = Scan::new(&db, &table).filter(&args.selection);
     if args.count {
-        return show_count(Segments::all(scan.count(), args.segments, PAGE), ui).await;
+        let counted = Segments::all(scan.count(), args.segments, PAGE).count().await?;
+        ui.line(counted.items)?;
+        let read_units = units(counted.consumed_capacity);
+        let read = items(counted.scanned);
+        ui.note(format_args!("{} of {read}; {read_units} read units", counted.items));
+        return Ok(());
     }
     let scan = scan.project(&args.selection.select);
     let mut segments = Segments::all(scan, args.segments, PAGE);
@@ -123,18 +128,6 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     if more {
         ui.note("more exist: the scan was cut by --limit");
     }
-    Ok(())
-}
-
-async fn show_count(mut segments: Segments, ui: &Ui) -> Result<(), Error> {
-    let (mut counted, mut scanned, mut consumed_capacity) = (0, 0, 0.0);
-    while let Some(page) = segments.next().await? {
-        counted += page.count;
-        scanned += page.scanned;
-        consumed_capacity += page.consumed_capacity;
-    }
-    ui.line(counted)?;
-    ui.note(format_args!("{} read; {} read units", items(scanned), units(consumed_capacity)));
     Ok(())
 }
 

@@ -202,6 +202,7 @@ impl Batches {
             places.push(place.ok_or("an unprocessed item that was not sent")?);
         }
         places.sort_unstable();
+        places.dedup();
         Ok(places)
     }
 }

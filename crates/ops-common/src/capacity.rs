@@ -7,8 +7,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{BillingMode, TableDescription};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
+
+use crate::target::Target;
+use crate::ui::{self, Ui};
 
 /// For how many seconds' worth of units a run may save up while it is idle.
 const SAVED_SECS: f64 = 0.1;
@@ -40,6 +44,46 @@ struct State {
 #[derive(Debug)]
 #[must_use]
 pub struct Taken(f64);
+
+/// The limit that a person named; else in `prod` half of what a provisioned
+/// table has, which is announced; else none.
+#[must_use]
+pub fn limit(
+    named: Option<f64>,
+    target: Target,
+    table: &TableDescription,
+    units: Units,
+    ui: &Ui,
+) -> Option<Bucket> {
+    if let Some(named) = named {
+        return Some(Bucket::new(named));
+    }
+    let on_demand = table.billing_mode_summary().and_then(|billing| billing.billing_mode())
+        == Some(&BillingMode::PayPerRequest);
+    let throughput = table.provisioned_throughput()?;
+    let (provisioned, name, option) = match units {
+        Units::Read => (throughput.read_capacity_units()?, "read", "--max-rcu"),
+        Units::Write => (throughput.write_capacity_units()?, "write", "--max-wcu"),
+    };
+    if target == Target::Local || on_demand || provisioned <= 0 {
+        return None;
+    }
+    let half = provisioned as f64 / 2.0;
+    ui.note(format_args!(
+        "limit: {} {name} units a second, half of what the table has ({option} N sets another)",
+        ui::units(half)
+    ));
+    Some(Bucket::new(half))
+}
+
+/// Which capacity units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// of reads
+    Read,
+    /// of writes
+    Write,
+}
 
 enum Attempt {
     Taken(Taken),
@@ -105,6 +149,8 @@ impl Bucket {
     /// carried out.
     pub fn settle(&self, taken: Taken, estimate: f64, units: f64) {
         let mut state = self.state();
+        // A server that does not say what it cost.
+        let units = if estimate > 0.0 && units <= 0.0 { taken.0 } else { units };
         state.balance += taken.0 - units;
         if estimate > 0.0 && units > 0.0 {
             let seen = units / estimate;

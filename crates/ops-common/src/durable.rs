@@ -30,6 +30,8 @@ pub fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
 pub fn load<T: DeserializeOwned>(path: &Path, what: &str) -> Result<Option<T>, Error> {
     let shown = path.display();
     let text = match fs::read(path) {
+        // As `mktemp` leaves it.
+        Ok(text) if text.is_empty() => return Ok(None),
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {

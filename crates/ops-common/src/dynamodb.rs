@@ -146,7 +146,7 @@ impl Dynamo {
     {
         let result = self.service.error(doing, error);
         match error.as_service_error().and_then(ProvideErrorMetadata::code) {
-            Some("ValidationException") => result.hint(
+            Some("ValidationException") if result.to_string().to_lowercase().contains("tablename") => result.hint(
                 "DynamoDB does not take the request as it is; a table's name has 3 to 255 letters, digits, `_`, `-` or `.`",
             ),
             Some(code) if is_throttling(code) => {

@@ -1,7 +1,7 @@
 //! Which attributes are a table's key, and when two items have the same one.
 //! Pure.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aws_sdk_dynamodb::types::{KeyType, TableDescription};
 use aws_smithy_types::base64;
@@ -44,15 +44,16 @@ impl KeyNames {
         for name in self.iter() {
             let value =
                 item.get(name).ok_or_else(|| format!("the key attribute `{name}` is missing"))?;
+            // With its length: `ab` and `c` are not `a` and `bc`.
             match value {
-                Attribute::S(text) => hasher.write(text.as_bytes()),
+                Attribute::S(text) => text.as_bytes().hash(&mut hasher),
                 Attribute::N(digits) => match Number::parse(digits) {
-                    Some(number) => hasher.write(number.canonical().as_bytes()),
-                    None => hasher.write(digits.as_bytes()),
+                    Some(number) => number.canonical().as_bytes().hash(&mut hasher),
+                    None => digits.as_bytes().hash(&mut hasher),
                 },
                 Attribute::B(text) => match base64::decode(text.as_ref()) {
-                    Ok(bytes) => hasher.write(&bytes),
-                    Err(_) => hasher.write(text.as_bytes()),
+                    Ok(bytes) => bytes.hash(&mut hasher),
+                    Err(_) => text.as_bytes().hash(&mut hasher),
                 },
                 other => {
                     return Err(format!(
@@ -61,8 +62,6 @@ impl KeyNames {
                     ));
                 }
             }
-            // `ab` and `c` are not `a` and `bc`.
-            hasher.write_u8(0xff);
         }
         Ok(hasher.finish())
     }

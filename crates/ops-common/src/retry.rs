@@ -26,28 +26,31 @@ pub(crate) fn full_jitter(fruitless: u32) -> Duration {
 #[derive(Debug)]
 pub struct Backoff {
     give_up_after: Duration,
-    deadline: Instant,
+    /// of the first attempt in vain
+    since: Option<Instant>,
     fruitless: u32,
 }
 
 impl Backoff {
-    /// Gives up where nothing makes progress for so long.
+    /// Gives up where nothing has come of any attempt for so long.
     #[must_use]
     pub fn new(give_up_after: Duration) -> Self {
-        Self { give_up_after, deadline: Instant::now() + give_up_after, fruitless: 0 }
+        Self { give_up_after, since: None, fruitless: 0 }
     }
 
     /// Something was done: pauses and patience begin anew.
     pub fn progress(&mut self) {
         self.fruitless = 0;
-        self.deadline = Instant::now() + self.give_up_after;
+        self.since = None;
     }
 
     /// How long to wait before the next attempt. `None`: it is time to give up.
     pub fn pause(&mut self) -> Option<Duration> {
         let pause = full_jitter(self.fruitless);
         self.fruitless += 1;
-        (Instant::now() + pause <= self.deadline).then_some(pause)
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        (now + pause <= since + self.give_up_after).then_some(pause)
     }
 
     /// The patience that is over.

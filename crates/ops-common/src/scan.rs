@@ -69,7 +69,11 @@ fn parse_names(text: &str) -> Result<HashMap<String, String>, String> {
 fn parse_values(text: &str) -> Result<Item, String> {
     let values: Attributes<'_> = serde_json::from_str(text)
         .map_err(|error| format!("{error}; like {{\":p\":{{\"S\":\"MSG#\"}}}}"))?;
-    Ok(values.to_sdk())
+    let sdk = values.to_sdk();
+    if Attributes::from_sdk(&sdk).as_ref() != Some(&values) {
+        return Err("a binary in it is not base64".to_owned());
+    }
+    Ok(sdk)
 }
 
 /// The key after which a page begins.
@@ -205,7 +209,10 @@ impl Scan {
                             let secs = backoff.patience().as_secs();
                             error.cause(format!("so it went for {secs} s"))
                         }
-                        _ => error,
+                        Failure::Invalid => {
+                            error.hint("look at --filter, --names, --values and --select")
+                        }
+                        Failure::Final => error,
                     });
                 }
             }
@@ -258,6 +265,20 @@ impl Segments {
         Self::new(scan, starts, page_items)
     }
 
+    /// Reads all of them, for the numbers of items only.
+    ///
+    /// # Errors
+    /// Like [`Segments::next`].
+    pub async fn count(mut self) -> Result<Counted, Error> {
+        let mut counted = Counted::default();
+        while let Some(page) = self.next().await? {
+            counted.items += page.count;
+            counted.scanned += page.scanned;
+            counted.consumed_capacity += page.consumed_capacity;
+        }
+        Ok(counted)
+    }
+
     /// The next page of any of them. `None`: all are at their end.
     ///
     /// # Errors
@@ -277,6 +298,17 @@ impl Segments {
         }
         Ok(Some(page))
     }
+}
+
+/// What a scan came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counted {
+    /// items for which the filter holds
+    pub items: u64,
+    /// items that were read for it
+    pub scanned: u64,
+    /// read capacity units
+    pub consumed_capacity: f64,
 }
 
 /// A page of a scan.

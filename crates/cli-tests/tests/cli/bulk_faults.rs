@@ -164,7 +164,7 @@ fn throttling_without_end_is_given_up_and_the_ledger_is_true() {
                 .ends_with(1)
                 .prints_only("")
                 .says("so it went for 1 s")
-                .says("0 items were written before");
+                .says("0 items are on standard output, and they are not all");
         }
     }
 }
@@ -189,7 +189,7 @@ fn a_refusal_for_good_ends_the_run_at_once() {
     let ledger = Ledger::of(&run);
     assert_eq!((ledger.written, ledger.rejected), (150, 0));
     assert_eq!(table(&world, TABLE).len(), 150);
-    run.says("AccessDeniedException").says("what is written stays; run it again");
+    run.says("AccessDeniedException").says("what is written stays: run it again");
 }
 
 /// Runs a tool that is to be killed when the proxy sees its `at`-th request with

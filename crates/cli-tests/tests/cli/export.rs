@@ -94,7 +94,7 @@ fn a_file_has_its_name_once_it_is_whole() {
         .run("ddb-export", &["--out", "broken.json", "--endpoint-url", &broken.url()])
         .ends_with(1)
         .says("error: cannot scan the table `cruddur-messages`")
-        .says("items were written before");
+        .says("hint: nothing is kept of ");
     assert!(!world.folder().join("broken.json").exists());
     assert!(!world.folder().join("broken.json.part").exists());
 }
@@ -192,7 +192,7 @@ fn a_filter_a_count_and_a_consistent_read() {
     let run = world.run("ddb-export", &filter).succeeds().says("50 items written of 120 read; ");
     assert!(run.stdout.lines().all(|line| line.contains("MSG#1")), "{run}");
     let arguments = [&filter[..], &["--count"]].concat();
-    world.run("ddb-export", &arguments).succeeds().prints_only("50\n").says("120 items read; ");
+    world.run("ddb-export", &arguments).succeeds().prints_only("50\n").says("50 of 120 items; ");
     world.run("ddb-export", &["--count", "--out", "x"]).ends_with(2);
     let proxy = Proxy::start(&world.endpoint(), |_, _| Answer::Forward);
     world.run("ddb-export", &["--consistent", "--endpoint-url", &proxy.url()]).succeeds();
@@ -273,7 +273,7 @@ fn a_checkpoint_is_of_one_dump() {
         call(other)
             .ends_with(1)
             .says("error: the checkpoint `mark` is of another dump: ")
-            .says("name another file with --checkpoint to begin anew");
+            .says("or name another file with --checkpoint to begin anew");
     }
     world.run("ddb-schema-load", &["--table", "other"]).succeeds();
     call(&["--out", "dump.json", "--table", "other"]).ends_with(1).says("is of the table `arn:");
@@ -309,10 +309,43 @@ fn interrupted_it_keeps_what_it_has() {
     let mut said = String::new();
     child.stderr.take().expect("stderr").read_to_string(&mut said).expect("read");
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("items were written before"), "{said}");
+    assert!(said.contains("100 items are kept: the same command goes on after them"), "{said}");
     assert!(!world.folder().join("dump.json").exists());
     // The same place: another endpoint would be another table.
     let run = world.run("ddb-export", &arguments).ends_with(1);
     run.says("the checkpoint `mark` is of the table");
     assert_eq!(read(&world, "dump.json.part").lines().count(), 100);
+}
+
+#[test]
+fn what_is_not_the_dump_is_not_taken_for_it() {
+    let world = filled(300);
+    let call = || world.run("ddb-export", &["--out", "dump.json", "--checkpoint", "mark"]);
+    world.file("dump.json", "mine");
+    call().ends_with(1).says("`dump.json` is there already");
+    std::fs::remove_file(world.folder().join("dump.json")).expect("remove");
+    call().succeeds();
+    call().succeeds().says("nothing to do");
+    world.file("dump.json", "mine");
+    call().ends_with(1).says("`dump.json` is there already");
+    std::fs::remove_file(world.folder().join("dump.json")).expect("remove");
+    call().ends_with(1).says("the checkpoint says that `dump.json` is whole, and it is gone");
+    // What a killed run left may be all that there is.
+    world.file("other.json.part", "half a dump");
+    world
+        .run("ddb-export", &["--out", "other.json"])
+        .ends_with(1)
+        .says("`other.json.part` is there already")
+        .says("a run that was killed left it");
+    assert_eq!(read(&world, "other.json.part"), "half a dump");
+}
+
+#[test]
+fn a_name_that_no_item_has_is_named() {
+    let world = filled(3);
+    let run = world.run("ddb-export", &["--select", "pk,txet"]).succeeds();
+    run.says("warning: no item that was written has an attribute `txet`").does_not_say("`pk`");
+    let run = world.run("ddb-export", &["--filter", "pk = :p"]).ends_with(1);
+    run.says("hint: look at --filter, --names, --values and --select")
+        .does_not_say("a table's name");
 }

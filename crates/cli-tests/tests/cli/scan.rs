@@ -182,7 +182,7 @@ fn a_filter_and_a_selection() {
     assert_eq!(lines, [line("bayko"), line("jess-bk")]);
 
     let arguments = [&filter[..], &values[..], &["--count", "--segments", "3"]].concat();
-    world.run("ddb-scan", &arguments).succeeds().prints_only("2\n").says("106 items read; ");
+    world.run("ddb-scan", &arguments).succeeds().prints_only("2\n").says("2 of 106 items; ");
     world.run("ddb-scan", &["--count"]).succeeds().prints_only("106\n");
     // Pages of two would be the price of --limit 1.
     let arguments = [&filter[..], &values[..], &["--limit", "1", "--output", "jsonl"]].concat();
