@@ -2,6 +2,9 @@
 //!
 //! Imports run one way: `keys <- records <- conversations`, `target <- aws <-
 //! dynamodb`, `target <- postgres`, `cli` on top of all. Nothing below [`ui`] prints.
+//!
+//! What goes through whole tables is `attributes <- item_keys <- batch` (writing)
+//! and `attributes <- scan` (reading), both on `retry` and `capacity`.
 
 pub mod args;
 pub mod attributes;

@@ -123,3 +123,27 @@ fn the_main_job_runs_on_it_too() {
     dynalite.run(&world, "ddb-get-conversation", &["--limit", "1"]).succeeds().prints("the heron");
     dynalite.run(&world, "ddb-list-conversations", &[]).succeeds().prints("bayko");
 }
+
+#[test]
+fn all_items_go_in_and_out_of_it_too() {
+    let Some(dynalite) = Dynalite::start() else { return };
+    let world = World::empty();
+    dynalite.run(&world, "ddb-schema-load", &[]).succeeds();
+    let text = crate::bulk::lines(400);
+    let file = world.file("items.json", &text);
+    let arguments = [file.as_str(), "--output", "json", "--checkpoint", "mark"];
+    let run = dynalite.run(&world, "ddb-import", &arguments).succeeds();
+    let ledger = crate::bulk::Ledger::of(&run);
+    assert_eq!(ledger.counts(), [400, 0, 0]);
+    assert!((ledger.consumed_capacity - 400.0).abs() < 0.5, "{ledger:?}");
+    dynalite.run(&world, "ddb-import", &arguments).succeeds().says("nothing to do");
+    for segments in ["1", "3"] {
+        let run = dynalite.run(&world, "ddb-export", &["--segments", segments]).succeeds();
+        assert_eq!(crate::bulk::sorted(&run.stdout), crate::bulk::sorted(&text));
+    }
+    let count = ["--count", "--filter", "pk = :p", "--values", r#"{":p":{"S":"MSG#3"}}"#];
+    dynalite.run(&world, "ddb-export", &count).succeeds().prints_only("50\n");
+    dynalite.run(&world, "ddb-scan", &count).succeeds().prints_only("50\n");
+    let limited = [file.as_str(), "--max-wcu", "2000"];
+    dynalite.run(&world, "ddb-import", &limited).succeeds().says("400 written");
+}
