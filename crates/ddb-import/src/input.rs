@@ -137,7 +137,7 @@ impl Records {
 
     /// Whether the next record has to be waited for.
     pub(crate) fn has_to_wait(&self) -> bool {
-        self.reader.buffer().is_empty()
+        !self.reader.buffer().contains(&b'\n')
     }
 
     /// Whether nothing comes any more.

@@ -279,24 +279,35 @@ impl Ui {
                 }
             });
         }
-        Progress(bar)
+        // A terminal that does not know its width says 0.
+        let width = self.out_width.map(usize::from).filter(|width| *width > 2 * BESIDE_PROGRESS);
+        Progress { bar, width }
     }
 }
 
 /// Work that shows how far it is, on a terminal and once it has taken a second.
 #[derive(Debug)]
-pub struct Progress(ProgressBar);
+pub struct Progress {
+    bar: ProgressBar,
+    width: Option<usize>,
+}
+
+/// What stands beside the message: the spinner and the time. A message that went
+/// on in a second line would not be cleared.
+const BESIDE_PROGRESS: usize = 12;
 
 impl Progress {
     /// Says how far the work is.
     pub fn say(&mut self, text: impl Display) {
-        self.0.set_message(text.to_string());
+        let text = text.to_string();
+        let width = self.width.map_or(usize::MAX, |width| width.saturating_sub(BESIDE_PROGRESS));
+        self.bar.set_message(text.chars().take(width).collect::<String>());
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
@@ -314,7 +325,7 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
 fn spinner(target: ProgressDrawTarget) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, target);
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
         bar.set_style(style);
     }
     bar

@@ -138,9 +138,12 @@ fn a_line_is_written_when_it_comes_and_not_when_the_pipe_ends() {
     let mut command = world.tool("ddb-import", &["-"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawn");
     let mut pipe = child.stdin.take().expect("stdin");
-    writeln!(pipe, "{}", line(1, "first")).expect("write");
+    let second = line(2, "second");
+    let (half, rest) = second.split_at(20);
+    // In one write, so that the half line is there with the whole one.
+    pipe.write_all(format!("{}\n{half}", line(1, "first")).as_bytes()).expect("write");
     wait_for("the first line", || table(&world, "cruddur-messages").len() == 1);
-    writeln!(pipe, "{}", line(2, "second")).expect("write");
+    writeln!(pipe, "{rest}").expect("write");
     drop(pipe);
     assert!(child.wait().expect("wait").success());
     assert_eq!(table(&world, "cruddur-messages").len(), 2);
