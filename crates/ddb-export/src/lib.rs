@@ -434,13 +434,13 @@ async fn dump(
         });
     }
     let seconds = seconds_before + start.elapsed().as_secs_f64();
-    let Writer { out, state, checkpoint, seen, lines, .. } = writer;
+    let Writer { out, mut state, checkpoint, seen, lines, .. } = writer;
     for (name, _) in
         lines.columns.iter().zip(seen).filter(|(_, seen)| !seen && state.counts.items > 0)
     {
         ui.warn(format_args!("no item that was written has an attribute `{name}`"));
     }
-    out.finish()?;
+    state.bytes = out.finish()?;
     if let Some(checkpoint) = checkpoint {
         checkpoint.save(&state, seconds, true)?;
     }

@@ -10,7 +10,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use ops_common::durable::{beside, rename};
 use ops_common::error::Error;
-use ops_common::item_format::is_gzip;
 
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 256 << 10;
@@ -163,21 +162,24 @@ impl Out {
         file.stream_position().map_err(failed)
     }
 
-    /// Gives the file its name.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
-        if self.sync()? == 0
+    /// Gives the file its name, and returns how many bytes it has.
+    pub(crate) fn finish(mut self) -> Result<u64, Error> {
+        let mut bytes = self.sync()?;
+        if bytes == 0
             && let Sink::Gzip(file, _) = &self.sink
         {
             // A gzip file of nothing has a member all the same.
-            let member = file.try_clone().and_then(|file| encoder(file).finish());
-            member
-                .and_then(|file| file.sync_all())
-                .map_err(|error| cannot_write(&self.name, error))?;
+            let empty = || {
+                let mut file = encoder(file.try_clone()?).finish()?;
+                file.sync_all()?;
+                file.stream_position()
+            };
+            bytes = empty().map_err(|error| cannot_write(&self.name, error))?;
         }
         if let Some(aside) = self.aside.take() {
             rename(&aside.path, &aside.file).map_err(|error| cannot_write(&self.name, error))?;
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -200,6 +202,10 @@ impl Drop for Out {
             let _ = fs::remove_file(&aside.path);
         }
     }
+}
+
+fn is_gzip(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }
 
 fn encoder(file: File) -> Box<GzEncoder<File>> {

@@ -1,5 +1,5 @@
-//! The reader: a thread that parses lines and hands each to the writer of its
-//! key. It never runs far ahead: the ledger has room for so much and no more.
+//! The reader: a thread that parses lines and hands them to the writers. It never
+//! runs far ahead: the ledger has room for so much and no more.
 
 use std::sync::Arc;
 

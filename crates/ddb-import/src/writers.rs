@@ -25,7 +25,7 @@ const MOST_BATCH_BYTES: usize = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) entry: Entry,
-    /// `FILE:LINE`, for a refusal
+    /// where it stands in the input, for a refusal
     pub(crate) number: u64,
     pub(crate) put: Put,
     /// as it was, where a file takes what is rejected

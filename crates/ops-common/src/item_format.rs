@@ -50,9 +50,3 @@ impl fmt::Display for ItemFormat {
         })
     }
 }
-
-/// Whether a file is packed, by its extension.
-#[must_use]
-pub fn is_gzip(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
-}

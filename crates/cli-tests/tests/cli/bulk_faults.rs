@@ -217,6 +217,25 @@ fn run_and_kill(
     (run.status.is_some()).then_some(run)
 }
 
+/// Runs the same command again and again, killed at random, until it comes to its
+/// end. Returns that run, and how often it was killed before.
+fn killed_until_it_ends(
+    world: &World,
+    tool: &str,
+    arguments: &[&str],
+    victim: &Victim,
+    random: &mut Random,
+    mut after_kill: impl FnMut(),
+) -> (Run, u32) {
+    for kills in 0..60 {
+        if let Some(run) = run_and_kill(world, tool, arguments, victim, 5 + random.below(100)) {
+            return (run, kills);
+        }
+        after_kill();
+    }
+    panic!("it never comes to its end");
+}
+
 /// The process that a proxy kills.
 #[derive(Debug, Default)]
 struct Victim {
@@ -285,14 +304,8 @@ fn an_import_killed_at_random_points_goes_on() {
             "--endpoint-url",
             &proxy.url(),
         ];
-        let mut kills = 0;
-        let run = loop {
-            match run_and_kill(&world, "ddb-import", &arguments, &victim, 5 + random.below(90)) {
-                Some(run) => break run,
-                None => kills += 1,
-            }
-            assert!(kills < 60, "it never comes to its end");
-        };
+        let (run, kills) =
+            killed_until_it_ends(&world, "ddb-import", &arguments, &victim, &mut random, || {});
         let run = run.ends_with(3);
         let ledger = Ledger::of(&run);
         assert_eq!(ledger.counts(), [2506, 1, 0], "round {round}, {kills} kills");
@@ -334,17 +347,13 @@ fn a_dump_killed_at_random_points_goes_on() {
             "--endpoint-url",
             &proxy.url(),
         ];
-        let mut kills = 0;
-        let run = loop {
-            match run_and_kill(&world, "ddb-export", &arguments, &victim, 5 + random.below(110)) {
-                Some(run) => break run,
-                None => kills += 1,
-            }
+        let look = || {
             let saved = std::fs::read_to_string(world.folder().join(&mark)).unwrap_or_default();
             let saved: Value = serde_json::from_str(&saved).unwrap_or_default();
             resumed += u64::from(saved["bytes"].as_u64().unwrap_or_default() > 0);
-            assert!(kills < 60, "it never comes to its end");
         };
+        let (run, kills) =
+            killed_until_it_ends(&world, "ddb-export", &arguments, &victim, &mut random, look);
         run.succeeds().says("3000 items written");
         let dump = std::fs::read_to_string(world.folder().join(&out)).expect("a dump");
         assert!(sorted(&dump) == sorted(&text), "round {round}, {kills} kills");
