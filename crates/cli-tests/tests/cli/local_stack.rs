@@ -145,7 +145,8 @@ fn start_and_wait(world: &World) -> (std::process::Child, i32) {
     wait_for("the server", || {
         let pid_file =
             left_behind(world).into_iter().find(|name| name.starts_with("cruddur-ops-postgres-"));
-        let started = world.folder().join("sleeper").exists();
+        // The shell makes the file before it writes the number.
+        let started = sleeper(world).is_some();
         let Some(folder) = pid_file.filter(|_| started) else { return false };
         let text = std::fs::read_to_string(world.folder().join(folder).join("data/postmaster.pid"))
             .unwrap_or_default();
@@ -161,9 +162,13 @@ fn gone(world: &World, server: i32) {
     wait_for("the end of its folder", || left_behind(world) == ["sleeper"]);
 }
 
+fn sleeper(world: &World) -> Option<Pid> {
+    let text = std::fs::read_to_string(world.folder().join("sleeper")).ok()?;
+    text.strip_suffix('\n')?.parse().ok().map(Pid::from_raw)
+}
+
 fn kill_sleeper(world: &World) {
-    let sleeper = std::fs::read_to_string(world.folder().join("sleeper")).expect("sleeper");
-    let _ = kill(Pid::from_raw(sleeper.trim().parse().expect("a pid")), Signal::SIGKILL);
+    let _ = kill(sleeper(world).expect("a pid"), Signal::SIGKILL);
 }
 
 #[test]
