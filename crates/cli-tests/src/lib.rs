@@ -28,6 +28,7 @@ use ops_common::dynamodb::Dynamo;
 use ops_common::records::Item;
 use ops_common::target::Target;
 use ops_common::ui::Ui;
+use proxy::Proxy;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -56,6 +57,18 @@ pub const TOOLS: [&str; 14] = [
     "ddb-send-message",
     "update-cognito-user-ids",
 ];
+
+/// An address that is documentation's and nobody's.
+pub const NOBODYS: &str = "http://192.0.2.1";
+
+/// The account of the calls in `prod`.
+pub const ACCOUNT: &str = "111122223333";
+
+/// An account of which STS says who one is, and nothing else.
+fn shared_account() -> &'static str {
+    static SHARED: OnceLock<String> = OnceLock::new();
+    SHARED.get_or_init(|| Proxy::start(NOBODYS, |_, _| proxy::identity(ACCOUNT)).url())
+}
 
 /// The workspace's folder.
 pub fn workspace() -> PathBuf {
@@ -432,7 +445,16 @@ impl World {
         }
         command.env("AWS_ACCESS_KEY_ID", "AKIATEST").env("AWS_SECRET_ACCESS_KEY", "test");
         command.env("AWS_REGION", "ca-central-1");
+        self.behind_account(&mut command, shared_account());
         command
+    }
+
+    /// Lets `account` stand for AWS: nobody has the address that STS is said to
+    /// have, and the HTTP proxy leads there. What the test runs itself is reached
+    /// without it.
+    pub fn behind_account(&self, command: &mut Command, account: &str) {
+        command.env("AWS_ENDPOINT_URL_STS", NOBODYS).env("HTTP_PROXY", account);
+        command.env("HTTPS_PROXY", account).env("NO_PROXY", "127.0.0.1");
     }
 
     /// Runs a tool to its end.

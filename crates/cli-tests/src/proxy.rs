@@ -1,4 +1,4 @@
-//! A proxy between a tool and DynamoDB or Cognito that can be told to misbehave: for what
+//! A proxy between a tool and DynamoDB, Cognito or STS that can be told to misbehave: for what
 //! a real server cannot be made to do.
 
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use serde_json::Value;
 pub struct Request {
     /// the operation, like `BatchWriteItem`
     pub operation: String,
-    /// the body
+    /// the body; a string where it is no JSON
     pub body: Value,
 }
 
@@ -34,7 +34,7 @@ pub enum Answer {
     Reply {
         /// the HTTP status
         status: u16,
-        /// the body
+        /// the body; a string is written as it is
         body: Value,
     },
     /// passes it on, and closes the connection without an answer
@@ -109,8 +109,16 @@ fn serve(
     let mut writer = connection;
     while let Some((headers, body)) = read_message(&mut reader) {
         let target = header(&headers, "x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let body = json_or_text(&body);
+        let operation = match &body {
+            // STS speaks the query protocol.
+            Value::String(form) => form
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("Action="))
+                .unwrap_or_default()
+                .to_owned(),
+            _ => target.rsplit('.').next().unwrap_or_default().to_owned(),
+        };
         let request = Request { operation, body };
         let number = {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,10 +147,13 @@ fn serve(
             Answer::Lose | Answer::Drop => return,
             _ => {}
         }
-        let body = body.to_string();
+        let (kind, body) = match body {
+            Value::String(text) => ("text/xml", text),
+            body => ("application/x-amz-json-1.0", body.to_string()),
+        };
         let length = body.len();
         let head = format!(
-            "HTTP/1.1 {status} x\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {length}\r\n\r\n"
+            "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
         );
         let message = head + &body;
         if matches!(answer, Answer::Cut) {
@@ -157,15 +168,16 @@ fn serve(
 
 fn forward(upstream: &str, target: &str, body: &Value) -> (u16, Value) {
     let mut connection = TcpStream::connect(upstream).expect("the server listens");
-    let body = body.to_string();
     // moto looks at the credential's scope for the service.
-    let (service, version) = if target.starts_with("AWSCognitoIdentityProvider") {
-        ("cognito-idp", "1.1")
-    } else {
-        ("dynamodb", "1.0")
+    let (service, kind, body) = match body {
+        Value::String(form) => ("sts", "application/x-www-form-urlencoded", form.clone()),
+        body if target.starts_with("AWSCognitoIdentityProvider") => {
+            ("cognito-idp", "application/x-amz-json-1.1", body.to_string())
+        }
+        body => ("dynamodb", "application/x-amz-json-1.0", body.to_string()),
     };
     let head = format!(
-        "POST / HTTP/1.1\r\nhost: {upstream}\r\nx-amz-target: {target}\r\ncontent-type: application/x-amz-json-{version}\r\n\
+        "POST / HTTP/1.1\r\nhost: {upstream}\r\nx-amz-target: {target}\r\ncontent-type: {kind}\r\n\
          authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n\
          x-amz-date: 20260101T000000Z\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -175,7 +187,22 @@ fn forward(upstream: &str, target: &str, body: &Value) -> (u16, Value) {
     let (headers, body) = read_message(&mut reader).expect("an answer");
     let status =
         headers[0].split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, serde_json::from_slice(&body).expect("JSON"))
+    (status, json_or_text(&body))
+}
+
+fn json_or_text(body: &[u8]) -> Value {
+    serde_json::from_slice(body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
+}
+
+/// The answer of STS that names this account.
+pub fn identity(account: &str) -> Answer {
+    let body = format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:sts::{account}:assumed-role/Ops/somebody</Arn><UserId>AROAX:somebody</UserId><Account>{account}</Account>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    );
+    Answer::Reply { status: 200, body: Value::String(body) }
 }
 
 /// The lines of a message's head, and its body.

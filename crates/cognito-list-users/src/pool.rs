@@ -8,9 +8,11 @@ use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::operation::list_users::ListUsersError;
 use aws_sdk_cognitoidentityprovider::types::UserType;
+use aws_types::SdkConfig;
 use chrono::DateTime;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use ops_common::account::{self, Caller};
 use ops_common::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
 use ops_common::env;
 use ops_common::error::Error;
@@ -63,6 +65,7 @@ pub struct UserPool {
     client: Client,
     id: String,
     service: Service,
+    shared: SdkConfig,
 }
 
 /// A user of the pool.
@@ -181,7 +184,8 @@ impl UserPool {
         };
         let retries =
             RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_PAUSE);
-        let mut config = aws_sdk_cognitoidentityprovider::config::Builder::from(&config)
+        let shared = config;
+        let mut config = aws_sdk_cognitoidentityprovider::config::Builder::from(&shared)
             .retry_config(retries)
             .retry_classifier(RefusedConnectionsAreFinal);
         // Whatever AWS_ENDPOINT_URL and the profile say.
@@ -189,7 +193,15 @@ impl UserPool {
         if let Some(trace) = Trace::wanted(ui) {
             config = config.interceptor(trace);
         }
-        Ok(Self { client: Client::from_conf(config.build()), id, service })
+        Ok(Self { client: Client::from_conf(config.build()), id, service, shared })
+    }
+
+    /// Whose account it is. To be asked before its ids go into production.
+    ///
+    /// # Errors
+    /// See [`account::identify`].
+    pub async fn caller(&self, ui: &Ui) -> Result<Caller, Error> {
+        account::identify(&self.shared, &self.service.region, ui).await
     }
 
     /// The pool's id.

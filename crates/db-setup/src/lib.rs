@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use cognito_list_users::pool::{PoolArgs, UserPool};
+use ops_common::account::Caller;
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
 use ops_common::cli;
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
@@ -215,9 +216,24 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let default_wait = if args.steps.is_empty() { DEFAULT_WAIT_SECS } else { 0 };
     let server = wait_for_server(&url, args.wait.unwrap_or(default_wait), ui).await?;
     let inspection = inspect(&url, &server, ui).await?;
-    let judgement = judge(&url, &inspection.state, &steps, &steps::hash(&files.schema.text))?;
+    let mut judgement = judge(&url, &inspection.state, &steps, &steps::hash(&files.schema.text))?;
+    let mut caller = Caller::NoAccount;
+    if url.target() == Target::Prod {
+        let about = server_about(&server).await?;
+        ui.acts_on(format_args!(
+            "server: PostgreSQL {}  database: {}",
+            about.version,
+            inspection.state.in_words()
+        ));
+        if let Some(pool) = &pool {
+            caller = pool.caller(ui).await?;
+        }
+        if steps.contains(&Step::Drop) && inspection.state != State::Absent {
+            judgement.what.push_str(&about.what_is_left());
+        }
+    }
     let question = Question { risk: judgement.risk, what: &judgement.what, ..question };
-    let permit = confirm(&question, &args.consent, ui).await?;
+    let permit = confirm(&question, &args.consent, &caller, ui).await?;
     let work = Work {
         url: &url,
         server,
@@ -329,8 +345,7 @@ fn least_risk(target: Target, steps: &[Step]) -> Risk {
     match target {
         Target::Local => Risk::None,
         Target::Prod if steps.contains(&Step::Drop) => Risk::Destroys,
-        Target::Prod if steps.iter().any(|step| *step >= Step::SchemaLoad) => Risk::Changes,
-        Target::Prod => Risk::None,
+        Target::Prod => Risk::Changes,
     }
 }
 
@@ -349,7 +364,7 @@ fn judge(
 ) -> Result<Judgement, Error> {
     let name = url.database();
     let touches = |step: Step| steps.contains(&step);
-    if steps == [Step::Create] {
+    if steps == [Step::Create] && url.target() == Target::Local {
         return Ok(Judgement { risk: Risk::None, what: String::new() });
     }
     if let State::Stamped(stamp) = state {
@@ -375,18 +390,10 @@ fn judge(
         }
     }
     let same_schema = matches!(state, State::Stamped(stamp) if stamp.schema_sha256.as_deref() == Some(schema_hash));
-    let tables = match state {
-        State::Unstamped { tables } => format!(
-            "It has {} and no stamp: `db-setup` did not make it.",
-            count(usize::try_from(*tables).unwrap_or_default(), "table")
-        ),
-        State::Absent => "There is none of that name now.".to_owned(),
-        State::Empty => "It is empty.".to_owned(),
-        State::Stamped(stamp) => format!("It is stamped `{}`.", stamp.environment),
-    };
+    let tables = state.in_words();
     let named: Vec<&str> = steps.iter().map(|step| step.name()).collect();
     let mut what = format!(
-        "Steps {} on the database `{name}` at `{}`. {tables}",
+        "Steps {} on the database `{name}` at `{}`: {tables}.",
         named.join(", "),
         url.server()
     );
@@ -402,6 +409,7 @@ fn judge(
         Target::Prod
             if touches(Step::Seed)
                 || touches(Step::CognitoIds)
+                || touches(Step::Create) && *state == State::Absent
                 || touches(Step::SchemaLoad) && !same_schema =>
         {
             Risk::Changes
@@ -409,6 +417,37 @@ fn judge(
         Target::Prod => Risk::None,
     };
     Ok(Judgement { risk, what })
+}
+
+/// What the server says of itself.
+struct About {
+    version: String,
+    archives: bool,
+}
+
+impl About {
+    /// What can be brought back after a drop. SQL does not show a cluster's
+    /// backups; that it archives its log is what they need.
+    fn what_is_left(&self) -> String {
+        let archive = if self.archives {
+            "It archives its log (archive_mode), so there can be point-in-time recovery: of the whole \
+             server, to a new one."
+        } else {
+            "It does not archive its log (archive_mode), so there is no point-in-time recovery: only a dump \
+             or a snapshot that somebody made before brings it back."
+        };
+        format!(
+            "\n{archive}\nRDS's deletion protection is of the instance and does not stop a DROP DATABASE; \
+             `aws rds describe-db-instances` shows LatestRestorableTime."
+        )
+    }
+}
+
+async fn server_about(server: &Db) -> Result<About, Error> {
+    let sql = "SELECT current_setting('server_version'), current_setting('archive_mode') <> 'off'";
+    let rows = server.query("ask the server about itself", sql, &[]).await?;
+    let row = rows.first().ok_or_else(|| Error::new("the server does not say what it is"))?;
+    Ok(About { version: row.get(0), archives: row.get(1) })
 }
 
 /// Connects to the maintenance database, waiting while nobody listens there.

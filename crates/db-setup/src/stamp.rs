@@ -4,7 +4,7 @@
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
 use ops_common::stamp::{self, Stamp, unreadable};
-use ops_common::ui::Ui;
+use ops_common::ui::{Ui, count};
 use tokio_postgres::error::SqlState;
 
 /// What is known of the database before anything is done to it.
@@ -18,6 +18,20 @@ pub(crate) enum State {
     Unstamped {
         tables: i64,
     },
+}
+
+impl State {
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Unstamped { tables } => format!(
+                "{} and no stamp (`db-setup` did not make it)",
+                count(usize::try_from(*tables).unwrap_or_default(), "table")
+            ),
+            Self::Absent => "there is none now".to_owned(),
+            Self::Empty => "empty".to_owned(),
+            Self::Stamped(stamp) => format!("stamped `{}`", stamp.environment),
+        }
+    }
 }
 
 /// The statements that make the stamp's table, if it is not there.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::PointInTimeRecoveryStatus;
 use clap::{Parser, ValueEnum};
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, UiArgs, seconds};
 use ops_common::cli;
@@ -10,7 +11,7 @@ use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::table_lifecycle::{describe, drop_table, list, with_nearest};
+use ops_common::table_lifecycle::{describe, drop_table, list, size, with_nearest};
 use ops_common::target::Target;
 use ops_common::ui::Ui;
 use serde_json::json;
@@ -94,15 +95,49 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             "lift it with `aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled`"
         )));
     }
+    let caller = db.caller(ui).await?;
     let what = format!(
-        "This deletes the table `{table}` with all its items: {} items, {} bytes by DynamoDB's last count. It cannot be undone.",
-        live.item_count().unwrap_or_default(),
-        live.table_size_bytes().unwrap_or_default(),
+        "This deletes the table `{table}` with all its items: {}.\n{}",
+        size(&live),
+        match target {
+            Target::Local => "It cannot be undone.".to_owned(),
+            Target::Prod => what_is_left(&db, table).await,
+        }
     );
-    let permit = confirm(&Question { what: &what, ..question }, &args.consent, ui).await?;
+    let permit = confirm(&Question { what: &what, ..question }, &args.consent, &caller, ui).await?;
     drop_table(&db, permit, Duration::from_secs(args.wait_timeout), ui).await?;
     if args.output.json() {
         return ui.json(&json!({ "table": table, "deleted": true }));
     }
     ui.line(format_args!("`{table}` is deleted"))
+}
+
+/// What of the table can be brought back, in a sentence or two.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/PointInTimeRecovery_Howitworks.html>
+async fn what_is_left(db: &Dynamo, table: &str) -> String {
+    let answer = db.client().describe_continuous_backups().table_name(table).send().await;
+    let recovery = match &answer {
+        Ok(answer) => answer
+            .continuous_backups_description()
+            .and_then(|backups| backups.point_in_time_recovery_description()),
+        Err(error) => {
+            let error = db.error("ask for its backups", error);
+            return format!(
+                "Whether it can be brought back is not known: {error}. Take it that it cannot be undone."
+            );
+        }
+    };
+    let on = recovery
+        .and_then(|recovery| recovery.point_in_time_recovery_status())
+        .is_some_and(|status| *status == PointInTimeRecoveryStatus::Enabled);
+    if on {
+        "Point-in-time recovery is on: for 35 days DynamoDB keeps a system backup of the table as it was \
+         when it was deleted, and `aws dynamodb restore-table-from-backup` makes a new table of it. Not \
+         brought back: tags, alarms, auto scaling, stream and TTL settings, deletion protection."
+            .to_owned()
+    } else {
+        "Point-in-time recovery is off: it cannot be undone. Only a backup or a dump that somebody made \
+         before brings the items back (`ddb-export prod --out FILE`)."
+            .to_owned()
+    }
 }

@@ -21,6 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::TableDescription;
+use ops_common::account::Caller;
 use ops_common::args::{
     ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, refuse_same_file, seconds,
     units_a_second,
@@ -34,7 +35,7 @@ use ops_common::error::{Error, Exit};
 use ops_common::item_format::ItemFormat;
 use ops_common::scan::{Scan, Segments};
 use ops_common::table_identity::TableIdentity;
-use ops_common::table_lifecycle::{describe, missing};
+use ops_common::table_lifecycle::{describe, missing, size};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, units};
 use serde::Serialize;
@@ -345,8 +346,9 @@ async fn ask(
     ui: &Ui,
 ) -> Result<Permit, Error> {
     if question.risk == Risk::None {
-        return confirm(question, &args.consent, ui).await;
+        return confirm(question, &args.consent, &Caller::NoAccount, ui).await;
     }
+    let caller = db.caller(ui).await?;
     let mut segments = Segments::all(Scan::new(db, question.resource).consistent(true), 1, 1);
     let holds_items = segments.next().await?.is_some_and(|page| page.count > 0);
     let (risk, replaces) = if holds_items {
@@ -356,14 +358,13 @@ async fn ask(
     };
     let what = format!(
         "{}: this writes the items of `{}` to the table `{}`, {replaces}.\n\
-         DynamoDB's last count of the table, which can be hours old: {} items, {} bytes.",
+         The table has {}, which can be hours old.",
         db.place(),
         source.name(),
         question.resource,
-        table.item_count().unwrap_or_default(),
-        table.table_size_bytes().unwrap_or_default(),
+        size(table),
     );
-    confirm(&Question { risk, what: &what, ..*question }, &args.consent, ui).await
+    confirm(&Question { risk, what: &what, ..*question }, &args.consent, &caller, ui).await
 }
 
 fn dry_run(mut records: Records, parser: &Parser, args: &Args, ui: &Ui) -> Result<ExitCode, Error> {

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
 use ops_common::cli;
+use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
@@ -22,7 +23,7 @@ use serde::Serialize;
 ///
 /// A table that is there already is compared with the definition and never
 /// changed: the same is exit 0, a different one is exit 1 with the differences.
-/// In `prod` nothing is asked, since this only adds.
+/// In `prod` creating asks y/N; --dry-run only compares.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -52,6 +53,8 @@ struct Args {
     table: TableArg,
     #[command(flatten)]
     dynamo: DynamoArgs,
+    #[command(flatten)]
+    consent: ConfirmArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -101,8 +104,17 @@ fn definition(args: &Args) -> Result<TableDefinition, Error> {
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let definition = definition(&args)?;
-    let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
+    let target = args.target.target;
     let table = definition.table_name.clone();
+    let question = Question {
+        target,
+        kind: "table",
+        resource: &table,
+        what: "",
+        risk: if target == Target::Prod && !args.dry_run { Risk::Changes } else { Risk::None },
+    };
+    check_can_consent(&question, &args.consent)?;
+    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
     ui.acts_on(format_args!("{}  table {table}", db.place()));
     if args.schema.is_some()
         && args.table.table.is_none()
@@ -121,11 +133,30 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             definition.keys(),
             definition.billing()
         ));
-        let report =
-            Report { table, arn: None, status: None, created: false, differences: Vec::new() };
+        let report = Report {
+            table: table.clone(),
+            arn: None,
+            status: None,
+            created: false,
+            differences: Vec::new(),
+        };
         return show(&report, "not there; nothing is changed (--dry-run)", &args, ui);
     }
-    let created = there.is_none() && create(&db, &definition).await?;
+    let created = match there {
+        Some(_) => false,
+        None => {
+            let caller = db.caller(ui).await?;
+            let what = format!(
+                "{}: this creates the table `{table}`: {}; {}.",
+                db.place(),
+                definition.keys(),
+                definition.billing()
+            );
+            let question = Question { what: &what, ..question };
+            let permit = confirm(&question, &args.consent, &caller, ui).await?;
+            create(&db, permit, &definition).await?
+        }
+    };
     if created {
         ui.note(format_args!("created `{table}`: {}; {}", definition.keys(), definition.billing()));
     }
@@ -134,7 +165,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         _ => wait_until_active(&db, &table, Duration::from_secs(args.wait_timeout), ui).await?,
     };
     let report = Report {
-        table,
+        table: table.clone(),
         arn: live.table_arn().map(str::to_owned),
         status: live.table_status().map(|status| status.as_str().to_owned()),
         created,
@@ -168,16 +199,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         .hint("compare with another definition: --schema FILE; use another table: --table NAME")
         .hint(format!(
             "or drop the table with all it holds and create it anew: `{}`",
-            env::invocation(&format!("ddb-drop {table}{}", target_argument(args.target.target)))
+            env::invocation(&format!("ddb-drop {table}{}", target.as_argument()))
         ))
     })
-}
-
-fn target_argument(target: Target) -> &'static str {
-    match target {
-        Target::Local => "",
-        Target::Prod => " prod",
-    }
 }
 
 fn show(report: &Report, words: &str, args: &Args, ui: &Ui) -> Result<(), Error> {

@@ -23,6 +23,7 @@ use ops_common::item_keys::KeyNames;
 use ops_common::keys::{GroupKey, SortTime, UserKey};
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::records::{Item, SEEDED_GROUP};
+use ops_common::table_lifecycle::announce_size;
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, units};
 use ops_common::{cli, stamp, times, users};
@@ -166,13 +167,16 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     if args.dry_run || plan.is_empty() {
         return show(&report, &pair, &args.output, ui);
     }
+    let caller = db.caller(ui).await?;
+    announce_size(&db, &table, ui).await?;
     let what = what_happens(&report, &db, &pair);
     let risk = match target {
         Target::Local => Risk::None,
         Target::Prod if plan.replaces() => Risk::Destroys,
         Target::Prod => Risk::Changes,
     };
-    let permit = confirm(&Question { risk, what: &what, ..question }, &args.consent, ui).await?;
+    let permit =
+        confirm(&Question { risk, what: &what, ..question }, &args.consent, &caller, ui).await?;
     if risk != Risk::None {
         // The question may have waited for long.
         let (now, units) = make_plan(&db, &table, args.group, &lines, &pair, start).await?;
@@ -278,9 +282,7 @@ async fn replace(
     plan: Plan,
     give_up_after: Duration,
 ) -> Result<f64, Error> {
-    if permit.target() != db.target() {
-        return Err(Error::new(format!("the permit is for `{}`", permit.target())));
-    }
+    permit.is_for(db.target(), permit.resource())?;
     let batches = Batches::new(db, permit.resource(), KeyNames::messages());
     // New rows first, old ones after: an interrupted seed loses nothing.
     let put = write_all(&batches, writes(&plan.puts, Write::put)?, give_up_after).await?;

@@ -15,6 +15,7 @@ use ops_common::error::Error;
 use ops_common::keys::SortTime;
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::records::{ApiMessage, Person};
+use ops_common::table_lifecycle::announce_size;
 use ops_common::target::Target;
 use ops_common::ui::{Ui, printable, units};
 use ops_common::{cli, stamp, times, users};
@@ -169,8 +170,10 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             return Err(Error::usage("name a conversation with --group or a person with --to"));
         }
     };
+    let caller = db.caller(ui).await?;
+    announce_size(&db, &table, ui).await?;
     let what = what_happens(text, &sender, &destination, &db, &table);
-    let permit = confirm(&Question { what: &what, ..question }, &args.consent, ui).await?;
+    let permit = confirm(&Question { what: &what, ..question }, &args.consent, &caller, ui).await?;
     // The question may have waited for long.
     if let Destination::New(other) = &destination
         && target == Target::Prod
@@ -224,9 +227,7 @@ async fn send(
     destination: &Destination,
     text: &str,
 ) -> Result<Sent, Error> {
-    if permit.target() != db.target() {
-        return Err(Error::new(format!("the permit is for `{}`", permit.target())));
-    }
+    permit.is_for(db.target(), permit.resource())?;
     let (table, now) = (permit.resource(), SortTime::new(Utc::now()));
     Ok(match destination {
         Destination::Conversation(group) => {

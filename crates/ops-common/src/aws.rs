@@ -33,8 +33,8 @@ use crate::net::is_this_machine;
 use crate::target::{Endpoint, LocalHosts};
 use crate::ui::Ui;
 
+const NO_ANSWER: &str = "no answer in time";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The region of services on this machine, which have none.
 pub const LOCAL_REGION: &str = "us-east-1";
@@ -109,14 +109,19 @@ pub fn region_of(config: &SdkConfig) -> Result<String, Error> {
 }
 
 fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build()
+    let answer = env::timeout();
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT.min(answer))
+        .read_timeout(answer)
+        .build()
 }
 
 /// A client that reads proxy variables only where told to, with one TLS library.
 fn https_client(proxy: ProxyConfig) -> SharedHttpClient {
+    let answer = env::timeout();
     let settings = HttpConnectorSettings::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT.min(answer))
+        .read_timeout(answer)
         .build();
     let connector = Connector::builder()
         .connector_settings(settings)
@@ -196,7 +201,7 @@ impl Service {
                 self.something_else(doing).cause(root(error))
             }
             SdkError::ServiceError(service) => service_error(doing, service.err()),
-            SdkError::TimeoutError(_) => self.unreachable("no answer in time"),
+            SdkError::TimeoutError(_) => self.unreachable(NO_ANSWER),
             SdkError::DispatchFailure(failure) => {
                 let Some(connector) = failure.as_connector_error() else {
                     return self.unreachable("");
@@ -207,7 +212,7 @@ impl Service {
                 let cause = root(connector);
                 let cause = match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
                     Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
-                    _ if connector.is_timeout() => "no answer in time".to_owned(),
+                    _ if connector.is_timeout() => NO_ANSWER.to_owned(),
                     _ => cause.to_string(),
                 };
                 if cause.contains("lookup address") {
@@ -234,8 +239,16 @@ impl Service {
     }
 
     fn unreachable(&self, cause: &str) -> Error {
-        let error = Error::new(format!("cannot reach {} at {}", self.name, self.endpoint_text()))
-            .cause(cause);
+        let mut error =
+            Error::new(format!("cannot reach {} at {}", self.name, self.endpoint_text()))
+                .cause(cause);
+        if cause == NO_ANSWER {
+            error = error.hint(format!(
+                "{} sets for how long an answer is waited for, now {} s",
+                env::OPS_TIMEOUT_SECS,
+                env::timeout().as_secs()
+            ));
+        }
         if self.local {
             error.hint(format!(
                 "start it with `cargo run -p local-stack -- up` or `{}`, or name another endpoint with {}",
@@ -275,12 +288,28 @@ fn service_error(doing: &str, error: &(impl ProvideErrorMetadata + StdError)) ->
     };
     let result = Error::new(format!("cannot {doing}")).cause(cause);
     match code {
-        "AccessDeniedException" | "NotAuthorizedException" => {
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorizedException" => {
             result.hint("the credentials lack a permission; the cause names the action")
+        }
+        // Of the clock and of a wrong secret alike; the message tells which.
+        "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
+            if ["expired", "not yet current", "too skewed", "too large"]
+                .iter()
+                .any(|word| error.message().is_some_and(|message| message.contains(word)))
+                || code.starts_with("Request") =>
+        {
+            result.hint(
+                "this machine's clock is off: compare `date -u` with the right time and set it",
+            )
         }
         "UnrecognizedClientException"
         | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
         | "ExpiredTokenException"
+        | "ExpiredToken"
         | "InvalidClientTokenId" => {
             result.hint("sign in again (`aws sso login`) or choose another profile with --profile")
         }

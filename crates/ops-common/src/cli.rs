@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::UiArgs;
-use crate::env::invocation;
+use crate::env::{self, invocation};
 use crate::error::{Error, Exit};
 use crate::records::MalformedRow;
 use crate::ui::{Ui, count};
@@ -37,14 +37,15 @@ pub fn main_with_own_interrupt<Args: Parser>(
     let ui_args = ui_args(&args);
     let ui = Ui::new(ui_args.color, ui_args.verbose);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => {
+    let outcome = match env::timeout_secs().map(|_| runtime) {
+        Err(error) => Err(error),
+        Ok(Ok(runtime)) => {
             let outcome = runtime.block_on(run(args, &ui));
             // A thread that waits for an answer at the terminal would be waited for.
             runtime.shutdown_background();
             outcome
         }
-        Err(error) => Err(Error::new("cannot start the asynchronous runtime").cause(error)),
+        Ok(Err(error)) => Err(Error::new("cannot start the asynchronous runtime").cause(error)),
     };
     outcome.unwrap_or_else(|error| {
         if error.exit_kind() != Exit::ClosedPipe {

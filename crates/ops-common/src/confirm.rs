@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use crate::account::Caller;
 use crate::args::ConfirmArgs;
 use crate::error::{Error, Exit};
 use crate::target::Target;
@@ -29,6 +30,17 @@ impl Permit {
         &self.resource
     }
 
+    /// Refuses to serve for anything else.
+    ///
+    /// # Errors
+    /// Where the permit is for another target or another thing.
+    pub fn is_for(&self, target: Target, resource: &str) -> Result<(), Error> {
+        if (self.target, self.resource.as_str()) == (target, resource) {
+            return Ok(());
+        }
+        Err(Error::new(format!("the permit is for `{}` in `{}`", self.resource, self.target)))
+    }
+
     /// Two permits, where one question named two works on the same thing.
     #[must_use]
     pub fn for_two(self) -> (Self, Self) {
@@ -41,7 +53,7 @@ impl Permit {
 pub enum Risk {
     /// Nothing is asked: it is on this machine, or adds only what is missing.
     None,
-    /// y/N, or `--yes`.
+    /// y/N, or `--yes`; where the account is not known, as `Destroys`.
     Changes,
     /// The thing's name typed, or `--confirm NAME`.
     Destroys,
@@ -82,12 +94,22 @@ enum ByFlags {
     HasToBeAsked,
 }
 
+/// How the question has to be answered.
+fn risk(question: &Question<'_>, caller: &Caller) -> Risk {
+    match (question.risk, caller) {
+        (Risk::Changes, Caller::Unknown) => Risk::Destroys,
+        (risk, _) => risk,
+    }
+}
+
 fn judge_flags(
     question: &Question<'_>,
     args: &ConfirmArgs,
+    caller: &Caller,
     asking: Asking,
 ) -> Result<ByFlags, Error> {
-    let Question { kind, resource, risk, target, .. } = *question;
+    let Question { kind, resource, target, .. } = *question;
+    let risk = risk(question, caller);
     if let Some(confirmed) = &args.confirm {
         if confirmed == resource {
             return Ok(ByFlags::Granted);
@@ -110,6 +132,9 @@ fn judge_flags(
         no_terminal = no_terminal.cause(line);
     }
     Err(match risk {
+        Risk::Destroys if args.yes && question.risk == Risk::Changes => no_terminal
+            .cause("the account is not known, and then --yes does not suffice")
+            .hint(format!("consent with --confirm {resource}, or make STS reachable")),
         Risk::Destroys if args.yes => no_terminal
             .cause("--yes does not suffice to destroy something")
             .hint(format!("consent with --confirm {resource}")),
@@ -127,20 +152,23 @@ fn judge_flags(
 /// # Errors
 /// As said; exit code 1.
 pub fn check_can_consent(question: &Question<'_>, args: &ConfirmArgs) -> Result<(), Error> {
-    judge_flags(question, args, asking()).map(|_| ())
+    judge_flags(question, args, &Caller::NoAccount, asking()).map(|_| ())
 }
 
-/// Gets consent, by flag or by asking.
+/// Gets consent, by flag or by asking. `caller` is who would do it: see
+/// [`crate::account::identify`].
 ///
 /// # Errors
 /// No terminal and no flag: exit code 1. A no, or the end of input: exit code 4.
 pub async fn confirm(
     question: &Question<'_>,
     args: &ConfirmArgs,
+    caller: &Caller,
     ui: &Ui,
 ) -> Result<Permit, Error> {
-    if judge_flags(question, args, asking())? == ByFlags::HasToBeAsked {
-        ask(question, ui).await?;
+    if judge_flags(question, args, caller, asking())? == ByFlags::HasToBeAsked {
+        let question = Question { risk: risk(question, caller), ..*question };
+        ask(&question, ui).await?;
     }
     Ok(Permit { target: question.target, resource: question.resource.to_owned() })
 }
@@ -195,13 +223,20 @@ mod tests {
 
     #[test]
     fn what_needs_no_consent_is_granted() {
-        let verdict = judge_flags(&question(Risk::None), &flags(false, None), Asking::Impossible);
+        let verdict = judge_flags(
+            &question(Risk::None),
+            &flags(false, None),
+            &Caller::NoAccount,
+            Asking::Impossible,
+        );
         assert_eq!(verdict.ok(), Some(ByFlags::Granted));
     }
 
     #[test]
     fn yes_is_enough_to_change_and_never_to_destroy() {
-        let judge = |risk, asking| judge_flags(&question(risk), &flags(true, None), asking);
+        let judge = |risk, asking| {
+            judge_flags(&question(risk), &flags(true, None), &Caller::NoAccount, asking)
+        };
         assert_eq!(judge(Risk::Changes, Asking::Impossible).ok(), Some(ByFlags::Granted));
         assert_eq!(judge(Risk::Destroys, Asking::Possible).ok(), Some(ByFlags::HasToBeAsked));
         let error = judge(Risk::Destroys, Asking::Impossible).expect_err("no consent");
@@ -212,8 +247,14 @@ mod tests {
     #[test]
     fn confirm_has_to_be_the_exact_name() {
         for risk in [Risk::None, Risk::Changes, Risk::Destroys] {
-            let judge =
-                |name| judge_flags(&question(risk), &flags(false, Some(name)), Asking::Possible);
+            let judge = |name| {
+                judge_flags(
+                    &question(risk),
+                    &flags(false, Some(name)),
+                    &Caller::NoAccount,
+                    Asking::Possible,
+                )
+            };
             assert_eq!(judge("messages").ok(), Some(ByFlags::Granted));
             for wrong in ["message", "Messages", "", "messages "] {
                 assert!(judge(wrong).is_err(), "{wrong}");
@@ -224,7 +265,15 @@ mod tests {
     #[test]
     fn nobody_to_ask_is_an_error_at_once() {
         for risk in [Risk::Changes, Risk::Destroys] {
-            assert!(judge_flags(&question(risk), &flags(false, None), Asking::Impossible).is_err());
+            assert!(
+                judge_flags(
+                    &question(risk),
+                    &flags(false, None),
+                    &Caller::NoAccount,
+                    Asking::Impossible
+                )
+                .is_err()
+            );
         }
     }
 

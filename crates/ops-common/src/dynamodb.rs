@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 
+use crate::account::{self, Caller};
 use crate::args::DynamoArgs;
 use crate::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
 use crate::env;
@@ -23,6 +24,7 @@ pub struct Dynamo {
     client: Client,
     target: Target,
     service: Service,
+    shared: SdkConfig,
 }
 
 impl Dynamo {
@@ -110,7 +112,19 @@ impl Dynamo {
             region,
             local: target == Target::Local,
         };
-        Self { client: Client::from_conf(config.build()), target, service }
+        let client = Client::from_conf(config.build());
+        Self { client, target, service, shared: shared.clone() }
+    }
+
+    /// Who would change something here. To be asked before a write.
+    ///
+    /// # Errors
+    /// See [`account::identify`].
+    pub async fn caller(&self, ui: &Ui) -> Result<Caller, Error> {
+        match self.target {
+            Target::Local => Ok(Caller::NoAccount),
+            Target::Prod => account::identify(&self.shared, &self.service.region, ui).await,
+        }
     }
 
     /// The SDK's client.

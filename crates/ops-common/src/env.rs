@@ -4,6 +4,10 @@
 //! own in `prod` (credentials, profiles, retry settings); these are the ones
 //! that this project decides about.
 
+use std::time::Duration;
+
+use crate::error::Error;
+
 /// The messages table's name, where neither `--table` nor `--schema` names it.
 pub const DDB_MESSAGE_TABLE: &str = "DDB_MESSAGE_TABLE";
 
@@ -31,6 +35,12 @@ pub const AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER: &str =
 /// when it is local.
 pub const AWS_ENDPOINT_URL_STS: &str = "AWS_ENDPOINT_URL_STS";
 
+/// The account that `prod` may change, twelve digits; unset: any, after a look.
+pub const OPS_EXPECTED_ACCOUNT_ID: &str = "OPS_EXPECTED_ACCOUNT_ID";
+
+/// Seconds that a service may take to answer one request.
+pub const OPS_TIMEOUT_SECS: &str = "OPS_TIMEOUT_SECS";
+
 /// An access key: with it the SDK asks nobody for credentials.
 pub const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 
@@ -53,6 +63,26 @@ pub const OPS_LOCAL_HOSTS: &str = "OPS_LOCAL_HOSTS";
 pub fn var(name: &str) -> Option<String> {
     let value = std::env::var_os(name)?.to_string_lossy().into_owned();
     (!value.is_empty()).then_some(value)
+}
+
+/// How long a service may take to answer one request: [`OPS_TIMEOUT_SECS`], or 30
+/// seconds. `cli` has refused what is no such number.
+#[must_use]
+pub fn timeout() -> Duration {
+    Duration::from_secs(timeout_secs().ok().flatten().unwrap_or(30))
+}
+
+/// [`OPS_TIMEOUT_SECS`], where it is set.
+///
+/// # Errors
+/// Where it is no number of seconds from one to an hour.
+pub fn timeout_secs() -> Result<Option<u64>, Error> {
+    let Some(text) = var(OPS_TIMEOUT_SECS) else { return Ok(None) };
+    match text.parse() {
+        Ok(secs) if (1..=3600).contains(&secs) => Ok(Some(secs)),
+        _ => Err(Error::usage(format!("{OPS_TIMEOUT_SECS} is `{text}`"))
+            .hint("it takes a number of seconds from 1 to 3600")),
+    }
 }
 
 /// How the person would call a tool: `ddb-seed prod`, or `cargo run -p ddb-seed

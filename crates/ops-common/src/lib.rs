@@ -6,6 +6,7 @@
 //! What goes through whole tables is `attributes <- item_keys <- batch` (writing)
 //! and `attributes <- scan` (reading), both on `retry` and `capacity`.
 
+pub mod account;
 pub mod args;
 pub mod attributes;
 pub mod aws;

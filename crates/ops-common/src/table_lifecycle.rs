@@ -14,6 +14,7 @@ use crate::dynamodb::Dynamo;
 use crate::env::invocation;
 use crate::error::Error;
 use crate::table::TableDefinition;
+use crate::target::Target;
 use crate::ui::{self, Ui};
 
 const FIRST_POLL: Duration = Duration::from_millis(100);
@@ -36,12 +37,40 @@ pub async fn describe(db: &Dynamo, table: &str) -> Result<Option<TableDescriptio
     }
 }
 
+/// How large a table is, as DynamoDB counted it last, which can be hours ago.
+#[must_use]
+pub fn size(table: &TableDescription) -> String {
+    let items = usize::try_from(table.item_count().unwrap_or_default()).unwrap_or_default();
+    format!(
+        "{}, {} by DynamoDB's last count",
+        ui::count(items, "item"),
+        ui::bytes(table.table_size_bytes().unwrap_or_default()),
+    )
+}
+
+/// Says in `prod` how large the table is that is about to be changed.
+///
+/// # Errors
+/// Where there is no such table, or DynamoDB cannot be asked.
+pub async fn announce_size(db: &Dynamo, table: &str, ui: &Ui) -> Result<(), Error> {
+    if db.target() == Target::Prod {
+        let live = describe(db, table).await?.ok_or_else(|| missing(db, table))?;
+        ui.acts_on(format_args!("table {table}: {}", size(&live)));
+    }
+    Ok(())
+}
+
 /// Sends the definition as it stands. `false`: there was one already, perhaps
 /// made by somebody else a moment ago.
 ///
 /// # Errors
 /// Where DynamoDB refuses it.
-pub async fn create(db: &Dynamo, definition: &TableDefinition) -> Result<bool, Error> {
+pub async fn create(
+    db: &Dynamo,
+    permit: Permit,
+    definition: &TableDefinition,
+) -> Result<bool, Error> {
+    permit.is_for(db.target(), &definition.table_name)?;
     let body = definition.to_request();
     let request = db.client().create_table().table_name(&definition.table_name);
     // The definition is the request's body already: sent as it is, nothing that
@@ -131,9 +160,7 @@ pub async fn drop_table(
     ui: &Ui,
 ) -> Result<(), Error> {
     let table = permit.resource();
-    if permit.target() != db.target() {
-        return Err(Error::new(format!("the permit is for `{}`", permit.target())));
-    }
+    permit.is_for(db.target(), table)?;
     if let Err(error) = db.client().delete_table().table_name(table).send().await {
         let gone = error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception());
         if !gone {

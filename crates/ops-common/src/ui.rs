@@ -367,6 +367,20 @@ pub fn units(units: f64) -> String {
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
 
+/// A size as people read it: `512 bytes`, `1.5 MiB`.
+#[must_use]
+pub fn bytes(bytes: i64) -> String {
+    let mut size = bytes as f64;
+    for unit in ["bytes", "KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            let digits = usize::from(unit != "bytes");
+            return format!("{size:.digits$} {unit}");
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
+}
+
 /// The names nearest to `name`, best first, at most `limit`.
 #[must_use]
 pub fn nearest<'a>(
@@ -402,6 +416,13 @@ mod tests {
             nearest("crudur-messages", names, 2),
             ["cruddur-messages", "cruddur-message-archive"]
         );
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [0, 1023, 1024, 1_572_864, 3 << 40];
+        let words = ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 MiB", "3.0 TiB"];
+        assert_eq!(sizes.map(bytes), words);
     }
 
     #[test]

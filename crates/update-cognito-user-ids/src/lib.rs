@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use cognito_list_users::pool::{ByHandle, PoolArgs, ProfileArg, UserPool};
+use ops_common::account::Caller;
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs};
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::env::invocation;
@@ -129,7 +130,11 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         let what = what_happens(&report, &url, stamp.is_some());
         let question = Question { risk, what: &what, ..question };
         check_can_consent(&question, &args.consent)?;
-        let permit = confirm(&question, &args.consent, ui).await?;
+        let caller = match target {
+            Target::Local => Caller::NoAccount,
+            Target::Prod => pool.caller(ui).await?,
+        };
+        let permit = confirm(&question, &args.consent, &caller, ui).await?;
         let begun = Instant::now();
         let agreed = (risk != Risk::None).then_some(rows.as_slice());
         let rows = write(&mut db, &url, &by_handle, agreed, permit, ui).await?;
@@ -213,13 +218,7 @@ async fn write(
     permit: Permit,
     ui: &Ui,
 ) -> Result<Vec<Row>, Error> {
-    if (permit.target(), permit.resource()) != (url.target(), url.database()) {
-        return Err(Error::new(format!(
-            "the permit is for `{}` in `{}`",
-            permit.resource(),
-            permit.target()
-        )));
-    }
+    permit.is_for(url.target(), url.database())?;
     let (handles, subs): (Vec<&str>, Vec<&str>) = pool.subs.iter().unzip();
     let title = format!("update the ids in the database `{}`", permit.resource());
     let failed = |error: tokio_postgres::Error| {

@@ -203,7 +203,7 @@ fn local_takes_the_name_for_a_database_that_it_did_not_make() {
             .ends_with(1)
             .prints_only("")
             .says("there is no terminal to ask at")
-            .says("It has 1 table and no stamp: `db-setup` did not make it.")
+            .says(": 1 table and no stamp (`db-setup` did not make it).")
             .says(&format!("consent with --confirm {}", world.database()));
     }
     world.run("db-setup", &["--confirm", "other"]).ends_with(1).says("--confirm names `other`");
@@ -262,16 +262,20 @@ fn prod_runs_only_what_is_named() {
 }
 
 #[test]
-fn prod_creates_without_a_question_and_asks_for_the_rest() {
+fn prod_asks_before_it_creates_and_takes_the_name_before_it_drops() {
     let world = World::postgres();
     let setup = |arguments: &[&str]| {
         let mut all = vec!["prod", "--steps"];
         all.extend(arguments);
         world.run_prod("db-setup", &all)
     };
-    setup(&["create"])
+    setup(&["create"]).ends_with(1).says("consent with --yes");
+    assert!(!exists(&world));
+    setup(&["create", "--yes"])
         .succeeds()
         .says("target: prod  postgres postgres@127.0.0.1:")
+        .says("server: PostgreSQL ")
+        .says("  database: there is none now\n")
         .prints("stamped `prod`");
     setup(&["schema-load,seed"]).ends_with(1).says("consent with --yes");
     assert_eq!(tables(&world), Vec::<String>::new());
@@ -282,7 +286,10 @@ fn prod_creates_without_a_question_and_asks_for_the_rest() {
     setup(&["drop", "--yes"]).ends_with(1).says("consent with --confirm");
     setup(&["drop", "--confirm", "production"]).ends_with(1).says("--confirm names `production`");
     assert_eq!(tables(&world), ["activities", "users"]);
-    setup(&["drop", "--confirm", world.database()]).succeeds().prints("dropped");
+    setup(&["drop", "--confirm", world.database()])
+        .succeeds()
+        .says("  database: stamped `prod`\n")
+        .prints("dropped");
     assert!(!exists(&world));
 }
 

@@ -1,6 +1,7 @@
 //! Each tool as its user runs it: the built binary against a throw-away stack,
 //! with stdout, stderr and exit status looked at.
 
+mod account;
 mod boto3;
 mod bulk;
 mod bulk_faults;

@@ -2,7 +2,7 @@
 //! of its own.
 
 use cli_tests::proxy::{Answer, Proxy};
-use cli_tests::{Run, World, workspace};
+use cli_tests::{NOBODYS, Run, World, workspace};
 
 /// The lines of the README's `sh` blocks, block by block.
 fn blocks() -> Vec<Vec<String>> {
@@ -43,14 +43,15 @@ fn as_run_here(line: &str, world: &World, account: &str) -> String {
 /// The account's Cognito has an address that is nobody's, and the HTTP proxy
 /// leads to the test's own.
 fn in_prod(call: &str, world: &World, account: &str) -> String {
-    let endpoint = if call.starts_with("ddb-") || call.starts_with("check-identities") {
+    let tool = call.split(' ').find(|word| !word.contains('=')).unwrap_or_default();
+    let endpoint = if tool.starts_with("ddb-") || tool == "check-identities" {
         format!(" --endpoint-url {}", world.endpoint())
     } else {
         String::new()
     };
     format!(
-        "env -u AWS_ENDPOINT_URL_DYNAMODB -u AWS_ENDPOINT_URL_STS AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER=http://192.0.2.1 \
-         HTTP_PROXY={account} NO_PROXY=127.0.0.1 {call}{endpoint}"
+        "env -u AWS_ENDPOINT_URL_DYNAMODB AWS_ENDPOINT_URL_STS={NOBODYS} AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER={NOBODYS} \
+         HTTP_PROXY={account} HTTPS_PROXY={account} NO_PROXY=127.0.0.1 {call}{endpoint}"
     )
 }
 

@@ -194,10 +194,17 @@ fn bad_files() {
 }
 
 #[test]
-fn in_prod_nothing_is_asked() {
+fn creating_in_prod_takes_consent_and_comparing_none() {
     let world = World::dynamodb();
     world
         .run_prod("ddb-schema-load", &["prod"])
+        .ends_with(1)
+        .prints_only("")
+        .says("consent with --yes");
+    world.run_prod("ddb-schema-load", &["prod", "--dry-run"]).succeeds();
+    world.run("ddb-list-tables", &[]).succeeds().prints_only("");
+    world
+        .run_prod("ddb-schema-load", &["prod", "--yes"])
         .succeeds()
         .prints_only("`cruddur-messages` (ACTIVE): created\n")
         .says("target: prod");

@@ -131,7 +131,7 @@ fn prod_refuses_endpoints_left_in_the_environment() {
         if matches!(tool, "ddb-drop") {
             arguments.extend(["--confirm", "x"]);
         }
-        if matches!(tool, "ddb-seed") {
+        if matches!(tool, "ddb-seed" | "ddb-schema-load") {
             arguments.push("--yes");
         }
         for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
@@ -286,6 +286,10 @@ fn prod_without_consent_makes_no_call() {
         ("ddb-drop", vec!["x", "prod"], "consent with --confirm x"),
         ("ddb-drop", vec!["x", "prod", "--yes"], "consent with --confirm x"),
         ("ddb-seed", vec!["prod"], "consent with --yes"),
+        ("ddb-schema-load", vec!["prod"], "consent with --yes"),
+        ("ddb-import", vec!["-", "prod"], "consent with --yes"),
+        ("ddb-send-message", vec!["prod", "Hi", "--from", "a", "--to", "b"], "consent with --yes"),
+        ("db-setup", vec!["prod", "--steps", "create"], "consent with --yes"),
         ("db-setup", vec!["prod", "--steps", "seed"], "consent with --yes"),
         ("db-setup", vec!["prod", "--steps", "drop", "--yes"], "consent with --confirm"),
     ] {

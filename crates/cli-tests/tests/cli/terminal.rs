@@ -10,7 +10,7 @@ use rexpect::session::{PtySession, spawn_command};
 
 const TIMEOUT_MS: u64 = 60_000;
 
-fn at_terminal(mut command: Command) -> PtySession {
+pub(crate) fn at_terminal(mut command: Command) -> PtySession {
     command.stdin(Stdio::inherit());
     spawn_command(command, Some(TIMEOUT_MS)).expect("a terminal")
 }
@@ -115,8 +115,9 @@ fn dropping_a_database_in_prod_takes_its_name() {
     world.run_prod("db-setup", &["prod", "--steps", "create,schema-load", "--yes"]).succeeds();
     for (answer, expected) in [("y", 4), (world.database(), 0)] {
         let mut session = at_terminal(world.prod_tool("db-setup", &["prod", "--steps", "drop"]));
-        session.exp_string("It is stamped `prod`.").expect("the stamp");
+        session.exp_string("stamped `prod`.").expect("the stamp");
         session.exp_string("Dropping it deletes everything in it").expect("what happens");
+        session.exp_string("there is no point-in-time recovery").expect("what is left");
         session.exp_string("Type the name of the database to go on:").expect("the question");
         session.send_line(answer).expect("answer");
         assert_eq!(status(session), expected, "{answer}");
@@ -129,9 +130,7 @@ fn a_local_database_without_a_stamp_asks_for_its_name() {
     world.server_sql(&format!("CREATE DATABASE {}", world.database()));
     world.sql("CREATE TABLE precious (a int)");
     let mut session = at_terminal(world.tool("db-setup", &[]));
-    session
-        .exp_string("It has 1 table and no stamp: `db-setup` did not make it.")
-        .expect("what it is");
+    session.exp_string(": 1 table and no stamp (`db-setup` did not make it).").expect("what it is");
     session.exp_string("Type the name of the database to go on:").expect("the question");
     session.send_line("y").expect("answer");
     assert_eq!(status(session), 4);

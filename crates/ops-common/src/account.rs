@@ -1,0 +1,97 @@
+//! Whose account a call in `prod` would change. STS is asked before anything is
+//! written; reads do not ask.
+
+use aws_config::SdkConfig;
+use aws_sdk_sts::Client;
+use aws_sdk_sts::config::retry::RetryConfig;
+
+use crate::aws::{Service, Trace};
+use crate::env;
+use crate::error::Error;
+use crate::target::Endpoint;
+use crate::ui::Ui;
+
+/// Who would change something.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// there is no account behind it: a service on this machine, a database
+    NoAccount,
+    /// what STS answered, and the account is not another than the expected one
+    Known,
+    /// STS cannot be asked, and no account is expected
+    Unknown,
+}
+
+/// Asks STS who signs the requests of `config`, says so, and looks whether it is
+/// the account that `OPS_EXPECTED_ACCOUNT_ID` names.
+///
+/// # Errors
+/// Another account than the expected one, or one that cannot be told where one is
+/// expected.
+pub async fn identify(config: &SdkConfig, region: &str, ui: &Ui) -> Result<Caller, Error> {
+    let expected = expected_account()?;
+    let endpoint = env::var(env::AWS_ENDPOINT_URL_STS);
+    let endpoint =
+        endpoint.map(|text| Endpoint::parse(&text, env::AWS_ENDPOINT_URL_STS)).transpose()?;
+    let mut sts = aws_sdk_sts::config::Builder::from(config).retry_config(RetryConfig::standard());
+    // Not what --endpoint-url and the profile say of another service.
+    sts.set_endpoint_url(endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()));
+    if let Some(trace) = Trace::wanted(ui) {
+        sts = sts.interceptor(trace);
+    }
+    let service = Service {
+        name: "STS",
+        endpoint,
+        endpoint_setting: env::AWS_ENDPOINT_URL_STS,
+        container: "",
+        region: region.to_owned(),
+        local: false,
+    };
+    let answer = Client::from_conf(sts.build()).get_caller_identity().send().await;
+    let known = match answer {
+        Ok(identity) => match (identity.account, identity.arn) {
+            (Some(account), Some(arn)) => Ok((account, arn)),
+            _ => Err(Error::new("STS names no account")),
+        },
+        Err(error) => Err(service.error("ask STS whose account this is", &error)),
+    };
+    match (known, expected) {
+        (Ok((account, arn)), Some(expected)) if account != expected => Err(Error::new(format!(
+            "this is the account {account}, and {} is {expected}; nothing is changed",
+            env::OPS_EXPECTED_ACCOUNT_ID
+        ))
+        .cause(format!("the credentials are those of `{arn}`"))
+        .hint("choose the profile of the account that you mean with --profile or AWS_PROFILE")),
+        (Ok((account, arn)), _) => {
+            ui.acts_on(format_args!("account: {account}  principal {arn}"));
+            Ok(Caller::Known)
+        }
+        (Err(error), Some(expected)) => {
+            let mut refused = Error::new(format!(
+                "cannot tell whether this is the account {expected}, which {} names; nothing is changed",
+                env::OPS_EXPECTED_ACCOUNT_ID
+            ))
+            .cause(error.message());
+            for cause in error.causes() {
+                refused = refused.cause(cause);
+            }
+            Err(error.hints().iter().fold(refused, |refused, hint| refused.hint(hint)))
+        }
+        (Err(error), None) => {
+            ui.warn(format_args!("the account is not known: {error}"));
+            Ok(Caller::Unknown)
+        }
+    }
+}
+
+fn expected_account() -> Result<Option<String>, Error> {
+    let Some(expected) = env::var(env::OPS_EXPECTED_ACCOUNT_ID) else { return Ok(None) };
+    if expected.len() != 12 || !expected.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::new(format!(
+            "{} is `{expected}`, which is no account's id",
+            env::OPS_EXPECTED_ACCOUNT_ID
+        ))
+        .hint("an account's id has twelve digits; `aws sts get-caller-identity` shows yours"));
+    }
+    Ok(Some(expected))
+}
