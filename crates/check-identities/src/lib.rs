@@ -83,7 +83,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let pool =
         UserPool::connect(&args.pool, args.dynamo.profile.as_deref(), Some(target), ui).await?;
     let name = args.table.name();
-    ui.acts_on(url.place());
+    url.announce(ui);
     ui.acts_on(pool.place());
     ui.acts_on(format_args!("{}  table {name}", dynamo.place()));
 

@@ -41,9 +41,11 @@ pub const JESS: &str = "4f0c2b1e-7d3a-4a55-9c1e-2b6a8d9e0f11";
 pub const BAYKO: &str = "9a7d5c3b-1e2f-4b68-8d47-5f3c1a2e6b22";
 
 /// All tools.
-pub const TOOLS: [&str; 14] = [
+pub const TOOLS: [&str; 16] = [
     "check-identities",
     "cognito-list-users",
+    "db-connect",
+    "db-sessions",
     "db-setup",
     "ddb-drop",
     "ddb-export",
@@ -122,7 +124,11 @@ impl Server {
         let cluster = Cluster::throw_away(&ui).expect("Postgres starts");
         let folder = TempDir::new().expect("temporary folder");
         let server = Arc::new(Self { cluster, folder });
-        server.turn_on_tls();
+        let certified =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
+        let certificate = certified.cert.pem();
+        fs::write(server.ca_file(), &certificate).expect("write the certificate");
+        server.use_certificate(Some((&certificate, &certified.signing_key.serialize_pem())));
         *shared = Arc::downgrade(&server);
         server
     }
@@ -131,26 +137,29 @@ impl Server {
         self.folder.path().join("ca.pem")
     }
 
-    /// The server writes its own key: it takes none that others may read, and
-    /// runs as another user where this one is root.
-    fn turn_on_tls(&self) {
-        let certified =
-            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
-        let certificate = certified.cert.pem();
-        fs::write(self.ca_file(), &certificate).expect("write the certificate");
+    /// Turns TLS on with this certificate and its key, or off. The server writes its
+    /// own key: it takes none that others may read, and runs as another user where
+    /// this one is root.
+    fn use_certificate(&self, certified: Option<(&str, &str)>) {
         let copy = |text: &str, file: &str| {
             format!(
                 "COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'umask 077; cat > {file}'",
                 text.trim()
             )
         };
-        self.sql("postgres", &copy(&certificate, "tls.crt"));
-        self.sql("postgres", &copy(&certified.signing_key.serialize_pem(), "tls.key"));
-        for setting in ["ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'", "ssl = on"] {
+        if let Some((certificate, key)) = certified {
+            self.sql("postgres", &copy(certificate, "tls.crt"));
+            self.sql("postgres", &copy(key, "tls.key"));
+        }
+        let on = if certified.is_some() { "on" } else { "off" };
+        for setting in ["ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'"] {
             self.sql("postgres", &format!("ALTER SYSTEM SET {setting}"));
         }
+        self.sql("postgres", &format!("ALTER SYSTEM SET ssl = {on}"));
+        let loaded = || self.sql("postgres", "SELECT pg_conf_load_time()");
+        let before = loaded();
         self.sql("postgres", "SELECT pg_reload_conf()");
-        wait_for("TLS", || self.sql("postgres", "SHOW ssl") == ["on"]);
+        wait_for("TLS", || loaded() != before && self.sql("postgres", "SHOW ssl") == [on]);
     }
 
     fn sql(&self, database: &str, statement: &str) -> Vec<String> {
@@ -249,6 +258,21 @@ impl World {
         Self::new(None, Some(Server::shared()))
     }
 
+    /// A Postgres of its own, whose certificate can be changed.
+    pub fn postgres_alone() -> Self {
+        let ui = Ui::new(ColorChoice::Never, false);
+        let cluster = Cluster::throw_away(&ui).expect("Postgres starts");
+        let folder = TempDir::new().expect("temporary folder");
+        let world = Self::new(None, Some(Arc::new(Server { cluster, folder })));
+        world.server_sql(&format!("CREATE DATABASE {}", world.database));
+        world
+    }
+
+    /// Gives its Postgres a certificate and its key, or takes TLS from it.
+    pub fn use_certificate(&self, certified: Option<(&str, &str)>) {
+        self.server.as_ref().expect("this world has a Postgres").use_certificate(certified);
+    }
+
     /// Both, empty.
     pub fn both() -> Self {
         Self::new(Some(DynamoServer::in_memory().expect("DynamoDB starts")), Some(Server::shared()))
@@ -345,6 +369,13 @@ impl World {
     /// The URL of its database, in plain text.
     pub fn local_url(&self) -> String {
         self.server.as_ref().expect("this world has a Postgres").cluster.url(&self.database)
+    }
+
+    /// The same for another user of it.
+    pub fn url_of(&self, user: &str, password: &str) -> String {
+        let url = self.local_url();
+        let (_, rest) = url.rsplit_once('@').expect("a user and a host");
+        format!("postgresql://{user}:{password}@{rest}")
     }
 
     /// Runs SQL in its database; the first column.

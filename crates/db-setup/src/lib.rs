@@ -209,7 +209,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     };
     check_can_consent(&question, &args.consent)?;
 
-    ui.acts_on(url.place());
+    url.announce(ui);
     if let Some(pool) = &pool {
         ui.acts_on(pool.place());
     }

@@ -130,7 +130,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 }
 
 async fn uuid_of(args: &Args, url: &ConnectionUrl, ui: &Ui) -> Result<Uuid, Error> {
-    ui.acts_on(url.place());
+    url.announce(ui);
     let db = Db::connect(url, ui).await?;
     if let Some(sub) = &args.cognito_sub {
         return users::user_uuid_by_cognito_sub(&db, url.target(), sub).await;

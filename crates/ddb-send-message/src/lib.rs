@@ -153,7 +153,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     check_can_consent(&question, &args.consent)?;
     let url = ConnectionUrl::from_env(target)?;
     let db = Dynamo::connect(target, &args.dynamo, ui).await?;
-    ui.acts_on(url.place());
+    url.announce(ui);
     ui.acts_on(format_args!("{}  table {table}", db.place()));
 
     let (sender, destination) = match (args.group, to) {

@@ -33,5 +33,6 @@ pub mod table_identity;
 pub mod table_lifecycle;
 pub mod target;
 pub mod times;
+pub mod tls;
 pub mod ui;
 pub mod users;

@@ -4,39 +4,28 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use percent_encoding::percent_decode_str;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::config::{Host, SslMode};
+pub use tokio_postgres::Row;
+use tokio_postgres::config::{Host, SslMode as DriverSslMode};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Config, NoTls, Socket};
 
 use crate::env;
 use crate::error::Error;
 use crate::net::refuse_public_address;
 use crate::target::{LocalHosts, Target, not_local};
+use crate::tls::{self, RootCert, SslMode};
 use crate::ui::Ui;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_LOCAL_URL: &str = "postgresql://postgres:password@localhost:5432/cruddur";
-
-/// How the connection is protected.
-#[derive(Clone, PartialEq, Eq)]
-enum Tls {
-    Plain,
-    /// certificate and host verified, by the system's roots or those of a file
-    Verified {
-        root_cert: Option<PathBuf>,
-    },
-}
 
 /// A Postgres URL that has been looked at. It prints user, host, port and
 /// database, never the password.
@@ -44,7 +33,8 @@ enum Tls {
 pub struct ConnectionUrl {
     config: Config,
     database: String,
-    tls: Tls,
+    ssl_mode: SslMode,
+    root_cert: RootCert,
     target: Target,
     origin: &'static str,
 }
@@ -67,7 +57,7 @@ impl ConnectionUrl {
     ///
     /// # Errors
     /// No URL for `prod`, a URL that does not parse, in `local` a host that is
-    /// not this machine, in `prod` one without TLS.
+    /// not this machine.
     pub fn from_env(target: Target) -> Result<Self, Error> {
         let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
         match target {
@@ -105,14 +95,15 @@ impl ConnectionUrl {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         // The driver does not know these two as libpq does.
         let mut ssl_mode = None;
-        let mut root_cert = None;
+        let mut root_cert = RootCert::System;
         let mut rest = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = || percent_decode_str(value).decode_utf8_lossy().into_owned();
             match percent_decode_str(key).decode_utf8_lossy().as_ref() {
                 "sslmode" => ssl_mode = Some(decoded()),
-                "sslrootcert" => root_cert = Some(PathBuf::from(decoded())),
+                "sslrootcert" if decoded() == "system" => root_cert = RootCert::System,
+                "sslrootcert" => root_cert = RootCert::File(PathBuf::from(decoded())),
                 _ => rest.push(pair),
             }
         }
@@ -140,25 +131,32 @@ impl ConnectionUrl {
                 }
             }
         }
-        let tls = match (target, ssl_mode.as_deref()) {
-            (Target::Local, None | Some("disable" | "allow" | "prefer")) => Tls::Plain,
-            (Target::Prod, Some("disable" | "allow" | "prefer")) => {
-                return Err(wrong("in `prod` the connection is TLS with a verified certificate, and its sslmode asks for less")
-                    .hint("leave sslmode out, or say `sslmode=verify-full`"));
-            }
-            (_, None | Some("require" | "verify-ca" | "verify-full")) => {
-                Tls::Verified { root_cert }
-            }
-            (_, Some(_)) => return Err(wrong("its sslmode is none of libpq's")),
+        let ssl_mode = match ssl_mode {
+            None if target == Target::Local => SslMode::Disable,
+            None => SslMode::VerifyFull,
+            Some(mode) => SslMode::from_str(&mode, false).map_err(|_| {
+                wrong("its sslmode is none of disable, prefer, require, verify-ca and verify-full")
+            })?,
         };
-        config.ssl_mode(if tls == Tls::Plain { SslMode::Disable } else { SslMode::Require });
+        // As in libpq: a socket is not encrypted, and an authority that is named is
+        // asked.
+        let ssl_mode = match (ssl_mode, &root_cert) {
+            _ if host_names(&config).is_empty() => SslMode::Disable,
+            (SslMode::Require, RootCert::File(_)) => SslMode::VerifyCa,
+            (mode, _) => mode,
+        };
+        config.ssl_mode(match ssl_mode {
+            SslMode::Disable => DriverSslMode::Disable,
+            SslMode::Prefer => DriverSslMode::Prefer,
+            _ => DriverSslMode::Require,
+        });
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
         if config.get_application_name().is_none() {
             config.application_name("cruddur-ops");
         }
-        Ok(Self { config, database, tls, target, origin })
+        Ok(Self { config, database, ssl_mode, root_cert, target, origin })
     }
 
     /// Refuses a URL of several servers: what is looked at on one could be done
@@ -223,6 +221,56 @@ impl ConnectionUrl {
     pub fn place(&self) -> String {
         format!("target: {}  postgres {self}", self.target)
     }
+
+    /// What makes libpq connect as this does: the variables of its environment,
+    /// the password among them.
+    /// <https://www.postgresql.org/docs/current/libpq-envars.html>
+    #[must_use]
+    pub fn libpq_environment(&self) -> Vec<(&'static str, String)> {
+        let config = &self.config;
+        let list = |texts: Vec<String>| (!texts.is_empty()).then(|| texts.join(","));
+        let hosts = config.get_hosts().iter().map(host_text).collect();
+        let addresses = config.get_hostaddrs().iter().map(ToString::to_string).collect();
+        let ports = config.get_ports().iter().map(ToString::to_string).collect();
+        let password = config.get_password().map(String::from_utf8_lossy);
+        let timeout = config.get_connect_timeout().map(|timeout| timeout.as_secs().to_string());
+        let root_cert = match self.ssl_mode {
+            SslMode::VerifyCa | SslMode::VerifyFull => Some(self.root_cert.for_libpq()),
+            _ => None,
+        };
+        let all = [
+            ("PGHOST", list(hosts)),
+            ("PGHOSTADDR", list(addresses)),
+            ("PGPORT", list(ports)),
+            ("PGUSER", config.get_user().map(str::to_owned)),
+            ("PGPASSWORD", password.map(|password| password.into_owned())),
+            ("PGDATABASE", Some(self.database.clone())),
+            ("PGOPTIONS", config.get_options().map(str::to_owned)),
+            ("PGAPPNAME", config.get_application_name().map(str::to_owned)),
+            ("PGCONNECT_TIMEOUT", timeout),
+            ("PGSSLMODE", Some(self.ssl_mode.as_str().to_owned())),
+            ("PGSSLROOTCERT", root_cert),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// Says in one line where a tool acts, and warns where `prod` is protected by
+    /// less than it could be.
+    pub fn announce(&self, ui: &Ui) {
+        ui.acts_on(self.place());
+        let danger = match self.ssl_mode {
+            _ if self.target == Target::Local || host_names(&self.config).is_empty() => return,
+            SslMode::VerifyFull => return,
+            SslMode::VerifyCa => "the server may be any that the authority vouches for",
+            SslMode::Require => "nobody looks who the server is",
+            SslMode::Disable | SslMode::Prefer => "who listens on the way can read the password",
+        };
+        ui.warn(format_args!(
+            "{} asks for sslmode={}, less than verify-full: {danger}",
+            self.origin,
+            self.ssl_mode.as_str()
+        ));
+    }
 }
 
 fn host_text(host: &Host) -> String {
@@ -248,6 +296,8 @@ pub enum ConnectError {
     NotUp(Error),
     /// the server is there and the database is not
     NoDatabase(Error),
+    /// the two do not agree on TLS
+    Tls(Error),
     /// anything else
     Other(Error),
 }
@@ -257,6 +307,7 @@ impl From<ConnectError> for Error {
         match error {
             ConnectError::NotUp(error)
             | ConnectError::NoDatabase(error)
+            | ConnectError::Tls(error)
             | ConnectError::Other(error) => error,
         }
     }
@@ -283,20 +334,18 @@ impl Db {
             }
         }
         ui.verbose(format_args!("> connect to postgres {url}"));
-        let client = match &url.tls {
-            Tls::Plain => {
-                let connect = within_deadline(url, url.config.connect(NoTls));
-                let (client, connection) = connect.await?;
-                tokio::spawn(connection);
-                client
-            }
-            Tls::Verified { root_cert } => {
-                let connector = verified_tls(root_cert.as_deref()).map_err(ConnectError::Other)?;
-                let connect = within_deadline(url, url.config.connect(connector));
-                let (client, connection) = connect.await?;
-                tokio::spawn(connection);
-                client
-            }
+        let client = match tls::connector(url.ssl_mode, &url.root_cert) {
+            Ok(None) => connect(url, NoTls).await?,
+            Ok(Some(connector)) => match connect(url, connector).await {
+                // As in libpq: one that cannot do it is asked again without.
+                Err(ConnectError::Tls(_)) if url.ssl_mode == SslMode::Prefer => {
+                    let mut plain = url.clone();
+                    plain.config.ssl_mode(DriverSslMode::Disable);
+                    connect(&plain, NoTls).await?
+                }
+                connected => connected?,
+            },
+            Err(error) => return Err(ConnectError::Other(error)),
         };
         Ok(Self { client, ui: ui.clone() })
     }
@@ -360,12 +409,16 @@ pub fn sql_error(title: &str, error: &tokio_postgres::Error) -> Error {
 
 /// The driver's own timeout ends with the TCP connection; what accepts one and
 /// then says nothing (a dead tunnel) would be waited for without end.
-async fn within_deadline<T>(
-    url: &ConnectionUrl,
-    connect: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, ConnectError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, connect).await {
-        Ok(connected) => connected.map_err(|error| connect_error(url, &error)),
+async fn connect<T>(url: &ConnectionUrl, tls: T) -> Result<Client, ConnectError>
+where
+    T: MakeTlsConnect<Socket, Stream: Send + 'static>,
+{
+    match tokio::time::timeout(ANSWER_TIMEOUT.min(env::timeout()), url.config.connect(tls)).await {
+        Ok(Ok((client, connection))) => {
+            tokio::spawn(connection);
+            Ok(client)
+        }
+        Ok(Err(error)) => Err(connect_error(url, &error)),
         Err(_) => Err(ConnectError::Other(
             Error::new(format!("cannot reach Postgres at `{}`", url.server()))
                 .cause("something listens there and does not answer")
@@ -430,11 +483,8 @@ fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectE
         Target::Prod => format!("look at the network, the security group and {variable}"),
     };
     if let Some(tls) = tls {
-        return ConnectError::Other(
-            Error::new(format!("cannot trust Postgres at `{server}`")).cause(tls).hint(format!(
-                "name the file of the authority's certificate in {variable} with `?sslrootcert=FILE`; for RDS it is the region's bundle"
-            )),
-        );
+        let distrust = Error::new(format!("cannot trust Postgres at `{server}`"));
+        return ConnectError::Tls(tls::explain(distrust, tls, variable));
     }
     match io_kind {
         Some(io::ErrorKind::ConnectionRefused) => {
@@ -459,49 +509,12 @@ fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectE
         _ if error.to_string().contains("does not support TLS")
             || root.to_string().contains("does not support TLS") =>
         {
-            ConnectError::Other(unreachable.cause("the server does not speak TLS").hint(format!(
-                "`prod` connects by TLS only: look at the host and port in {variable}"
+            ConnectError::Tls(unreachable.cause("the server does not speak TLS").hint(format!(
+                "look at the host and port in {variable}; to do without TLS it has to say `?sslmode=disable`"
             )))
         }
         _ => ConnectError::Other(unreachable.cause(root).hint(hint)),
     }
-}
-
-/// TLS by rustls: the certificate and the host's name are verified, against the
-/// system's roots or those of one file.
-fn verified_tls(root_cert: Option<&Path>) -> Result<MakeRustlsConnect, Error> {
-    let mut roots = RootCertStore::empty();
-    match root_cert {
-        Some(file) => {
-            let unreadable = |error: &dyn fmt::Display| {
-                Error::new(format!("cannot read the certificates in `{}`", file.display()))
-                    .cause(error)
-                    .hint("sslrootcert names a file of certificates in PEM form")
-            };
-            let certificates = CertificateDer::pem_file_iter(file).map_err(|e| unreadable(&e))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| unreadable(&error))?;
-                roots.add(certificate).map_err(|error| unreadable(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(unreadable(&"there is none in it"));
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(Error::new("this system has no certificate authorities to trust")
-                    .hint("install the package `ca-certificates`, or name a file with `?sslrootcert=FILE`"));
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::new("cannot set up TLS").cause(error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }
 
 #[cfg(test)]
@@ -562,24 +575,34 @@ mod tests {
     }
 
     #[test]
-    fn prod_is_tls() {
-        let tls = |url: &str| parse(Target::Prod, url).map(|url| url.tls);
-        let verified = Tls::Verified { root_cert: None };
-        for url in [
-            "postgresql://u@h/d",
-            "postgresql://u@h/d?sslmode=require",
-            "postgresql://u@h/d?sslmode=verify-full",
+    fn sslmode_is_libpqs() {
+        let tls = |target, url: &str| parse(target, url).map(|url| (url.ssl_mode, url.root_cert));
+        let prod = |query: &str| tls(Target::Prod, &format!("postgresql://u@h/d{query}"));
+        let bundle = RootCert::File("/etc/rds ca.pem".into());
+        for (query, mode, root_cert) in [
+            ("", SslMode::VerifyFull, RootCert::System),
+            ("?sslmode=verify-full", SslMode::VerifyFull, RootCert::System),
+            ("?sslmode=verify-ca&sslrootcert=system", SslMode::VerifyCa, RootCert::System),
+            ("?sslmode=require", SslMode::Require, RootCert::System),
+            (
+                "?sslmode=require&sslrootcert=%2Fetc%2Frds%20ca.pem",
+                SslMode::VerifyCa,
+                bundle.clone(),
+            ),
+            ("?sslrootcert=%2Fetc%2Frds%20ca.pem", SslMode::VerifyFull, bundle),
+            ("?sslmode=prefer", SslMode::Prefer, RootCert::System),
+            ("?sslmode=disable", SslMode::Disable, RootCert::System),
         ] {
-            assert!(tls(url).is_ok_and(|tls| tls == verified), "{url}");
+            assert_eq!(prod(query).expect(query), (mode, root_cert), "{query}");
         }
-        let bundle = Tls::Verified { root_cert: Some("/etc/rds ca.pem".into()) };
-        assert!(
-            tls("postgresql://u@h/d?sslrootcert=%2Fetc%2Frds%20ca.pem")
-                .is_ok_and(|tls| tls == bundle)
-        );
-        for less in ["disable", "allow", "prefer", "Require", ""] {
-            assert!(tls(&format!("postgresql://u@h/d?sslmode={less}")).is_err(), "{less}");
+        for wrong in ["allow", "Require", "", "verify"] {
+            assert!(prod(&format!("?sslmode={wrong}")).is_err(), "{wrong}");
         }
+        let local = |query: &str| tls(Target::Local, &format!("postgresql://u@db/d{query}"));
+        assert_eq!(local("").expect("a URL").0, SslMode::Disable);
+        assert_eq!(local("?sslmode=verify-full").expect("a URL").0, SslMode::VerifyFull);
+        let socket = tls(Target::Prod, "postgresql:///d?host=/var/run/postgresql");
+        assert_eq!(socket.expect("a URL").0, SslMode::Disable);
     }
 
     #[test]

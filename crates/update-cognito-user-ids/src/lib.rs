@@ -101,7 +101,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         risk: if target == Target::Prod && !only_looks { Risk::Changes } else { Risk::None },
     };
     check_can_consent(&question, &args.consent)?;
-    ui.acts_on(url.place());
+    url.announce(ui);
     ui.acts_on(pool.place());
     let mut db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;

@@ -1,0 +1,128 @@
+//! `db-connect`
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use cli_tests::{Run, World};
+
+/// Whether there is a psql; where not it is said, and CI fails.
+pub(crate) fn has_psql() -> bool {
+    let there = Command::new("psql").arg("--version").output().is_ok();
+    if !there {
+        cli_tests::cannot_run("psql: it is not installed");
+    }
+    there
+}
+
+/// A psql that says what it was given.
+fn with_fake_psql(mut command: Command, world: &World) -> Command {
+    let script =
+        "#!/bin/sh\nprintf 'argument %s\\n' \"$@\"\nenv | grep -E '^PG|CONNECTION_URL' | sort\n";
+    let psql = world.file("psql", script);
+    std::fs::set_permissions(&psql, PermissionsExt::from_mode(0o755)).expect("executable");
+    command.env("PATH", format!("{}:/usr/bin:/bin", world.folder().display()));
+    command
+}
+
+#[test]
+fn it_becomes_psql_on_that_database() {
+    if !has_psql() {
+        return;
+    }
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let sql = "SELECT current_database(), count(*) FROM users";
+    world
+        .run("db-connect", &["--", "-XAtc", sql])
+        .succeeds()
+        .prints_only(&format!("{}|4\n", world.database()))
+        .says("target: local  postgres postgres@127.0.0.1:");
+    // Its status is psql's.
+    world.run("db-connect", &["--", "-XAtc", "SELECT nonsense"]).ends_with(1);
+    world.run("db-connect", &["--", "-Xv", "ON_ERROR_STOP=1", "-f", "none.sql"]).ends_with(1);
+    assert_eq!(world.run("db-connect", &["--", "-Xc", "\\q", "-d", "no=such"]).status, Some(2));
+}
+
+#[test]
+fn in_prod_it_writes_only_when_told() {
+    if !has_psql() {
+        return;
+    }
+    let world = World::postgres();
+    world.run_prod("db-setup", &["prod", "--steps", "create,schema-load,seed", "--yes"]).succeeds();
+    let delete = ["--", "-XAtc", "DELETE FROM activities RETURNING 1"];
+    let run = |arguments: &[&str]| world.run_prod("db-connect", arguments);
+    run(&[&["prod"], &delete[..]].concat())
+        .ends_with(1)
+        .says("transactions are read-only; --write lets them write")
+        .says("cannot execute DELETE in a read-only transaction");
+    assert_eq!(world.sql("SELECT count(*) > 0 FROM activities"), ["t"]);
+    // The URL's own options stay.
+    let mut command = world.prod_tool("db-connect", &["prod", "--", "-XAtc", "SHOW work_mem"]);
+    let url = format!("{}&options=-c%20work_mem%3D5MB", world.prod_url());
+    command.env("PROD_CONNECTION_URL", url);
+    Run::of(command).succeeds().prints_only("5MB\n");
+    run(&[&["prod", "--write"], &delete[..]].concat()).succeeds();
+    assert_eq!(world.sql("SELECT count(*) FROM activities"), ["0"]);
+}
+
+#[test]
+fn the_password_is_in_no_argument_and_nothing_is_inherited() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let mut command = world.tool("db-connect", &["--", "-c", "x"]);
+    let user = format!("{}_user", world.database());
+    world.sql(&format!(
+        "CREATE USER {user} PASSWORD 's3cret@'; GRANT USAGE ON SCHEMA cruddur_ops TO {user}; GRANT SELECT ON cruddur_ops.stamp TO {user}"
+    ));
+    let url = world.url_of(&user, "s3cret%40");
+    command.env("CONNECTION_URL", &url).env("PROD_CONNECTION_URL", "postgresql://u:hunter2@h/d");
+    command.env("PGHOSTADDR", "10.0.0.1").env("PGSERVICE", "other").env("PGPASSWORD", "hunter2");
+    let run = Run::of(with_fake_psql(command, &world)).succeeds();
+    let run = run
+        .prints("argument -c\nargument x\nPGAPPNAME=cruddur-ops\n")
+        .prints(&format!("\nPGDATABASE={}\n", world.database()))
+        .prints("\nPGHOST=127.0.0.1\n")
+        .prints("\nPGPASSWORD=s3cret@\n")
+        .prints("\nPGSSLMODE=disable\n")
+        .does_not_say("s3cret");
+    for left in ["PGHOSTADDR", "PGSERVICE", "hunter2", "CONNECTION_URL"] {
+        assert!(!run.stdout.contains(left), "{run}");
+    }
+    world.sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
+}
+
+#[test]
+fn in_prod_psql_verifies_as_the_tool_did() {
+    let world = World::postgres();
+    world.run_prod("db-setup", &["prod", "--steps", "create", "--yes"]).succeeds();
+    let command = world.prod_tool("db-connect", &["prod"]);
+    let run = Run::of(with_fake_psql(command, &world)).succeeds();
+    run.prints("argument --set=PROMPT1=prod %/%R%x%# \n")
+        .prints("\nPGOPTIONS=-c default_transaction_read_only=on\n")
+        .prints("\nPGSSLMODE=verify-full\nPGSSLROOTCERT=/");
+}
+
+#[test]
+fn without_psql_it_says_how_to_get_it() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let mut command = world.tool("db-connect", &[]);
+    command.env("PATH", world.folder());
+    Run::of(command)
+        .ends_with(1)
+        .prints_only("")
+        .says("error: there is no `psql` on the PATH\n  hint: Debian and Ubuntu: `apt-get install postgresql-client`");
+}
+
+#[test]
+fn a_tunnel_to_production_is_refused() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    let command = world.tool("db-connect", &["--", "-c", "SELECT 1"]);
+    Run::of(with_fake_psql(command, &world))
+        .ends_with(1)
+        .prints_only("")
+        .says("is stamped `prod`, and the target is `local`");
+}
