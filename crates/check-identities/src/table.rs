@@ -127,10 +127,15 @@ impl Table {
         let mut start = None;
         loop {
             let page = scan.clone().set_exclusive_start_key(start).send().await;
-            let page = page.map_err(|error| match error.as_service_error() {
-                Some(service) if service.is_resource_not_found_exception() => missing(db, name),
-                _ => db.error(&format!("scan the table `{name}`"), &error),
-            })?;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => match error.as_service_error() {
+                    Some(service) if service.is_resource_not_found_exception() => {
+                        return Err(missing(db, name).await);
+                    }
+                    _ => return Err(db.error(&format!("scan the table `{name}`"), &error)),
+                },
+            };
             table.consumed_capacity +=
                 page.consumed_capacity().and_then(|c| c.capacity_units()).unwrap_or(0.0);
             for item in page.items() {

@@ -105,6 +105,20 @@ pub fn without_cargo_env(command: &mut Command) {
     }
 }
 
+/// Lets a command whose HOME is the test's find cargo and what is built.
+pub fn with_cargo(command: &mut Command) {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    for (variable, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        command.env(variable, std::env::var_os(variable).unwrap_or(home.join(folder).into()));
+    }
+    for variable in ["CARGO_TARGET_DIR", "RUSTUP_TOOLCHAIN"] {
+        if let Some(value) = std::env::var_os(variable) {
+            command.env(variable, value);
+        }
+    }
+    without_cargo_env(command);
+}
+
 /// One Postgres for all tests of this process. The last test that holds it
 /// stops it.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use ops_common::env::invocation;
 use ops_common::error::Error;
 use ops_common::table_lifecycle::{describe, drop_table, list, size, with_nearest};
 use ops_common::target::Target;
-use ops_common::ui::Ui;
+use ops_common::ui::{Ui, meant};
 use serde_json::json;
 
 /// Delete a DynamoDB table with all its items
@@ -69,8 +69,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     // Parsed after the table is looked at: `ddb-drop prod TABLE` is the wrong way
     // round, which is worth more than that TABLE is no target.
     let target = <Target as ValueEnum>::from_str(&args.target, false).map_err(|_| {
-        Error::usage(format!("invalid value '{}' for '[TARGET]'", args.target))
-            .hint("[possible values: local, prod]")
+        let error = Error::usage(format!("invalid value '{}' for '[TARGET]'", args.target))
+            .hint("[possible values: local, prod]");
+        match meant(&args.target, ["local", "prod"]) {
+            Some(target) => error.hint(format!("did you mean `{target}`?")),
+            None => error,
+        }
     })?;
     let question = Question {
         target,

@@ -29,7 +29,7 @@ use ops_common::error::{Error, Exit};
 use ops_common::item_format::ItemFormat;
 use ops_common::scan::{Page, Scan, Segment, Segments, SelectionArgs};
 use ops_common::table_identity::TableIdentity;
-use ops_common::table_lifecycle::{describe, missing};
+use ops_common::table_lifecycle::existing;
 use ops_common::ui::{Ui, count, units};
 use tokio::sync::mpsc;
 
@@ -156,7 +156,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
     let table_name = args.table.name();
     ui.acts_on(format_args!("{}  table {table_name}", db.place()));
-    let table = describe(&db, &table_name).await?.ok_or_else(|| missing(&db, &table_name))?;
+    let table = existing(&db, &table_name).await?;
 
     let checkpoint = args.checkpoint.as_ref().map(|path| {
         let dump = Dump {

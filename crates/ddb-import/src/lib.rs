@@ -35,7 +35,7 @@ use ops_common::error::{Error, Exit};
 use ops_common::item_format::ItemFormat;
 use ops_common::scan::{Scan, Segments};
 use ops_common::table_identity::TableIdentity;
-use ops_common::table_lifecycle::{describe, missing, size};
+use ops_common::table_lifecycle::{existing, size};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, units};
 use serde::Serialize;
@@ -221,7 +221,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let mut records = Records::open(&source, format == ItemFormat::Csv, args.checkpoint.is_some())?;
     let db = Dynamo::connect(target, &args.dynamo, ui).await?;
     ui.acts_on(format_args!("{}  table {table_name}", db.place()));
-    let table = describe(&db, &table_name).await?.ok_or_else(|| missing(&db, &table_name))?;
+    let table = existing(&db, &table_name).await?;
     let mut parser = Parser::new(format, Rules::of(&table));
     let header = read_header(&mut records, &mut parser)?;
     if args.dry_run {

@@ -4,6 +4,7 @@ use std::path::{self, Path};
 
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
+use clap_complete::Shell;
 
 use crate::env;
 use crate::error::Error;
@@ -49,6 +50,15 @@ pub struct UiArgs {
     /// Show each request and each SQL statement on stderr
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// Say on stderr only warnings, questions and errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Print what completes the tool's words in this shell: bash, elvish, fish,
+    /// powershell or zsh
+    #[arg(long, value_enum, value_name = "SHELL", exclusive = true, hide_possible_values = true)]
+    pub completions: Option<Shell>,
 }
 
 /// The form of the result on stdout.

@@ -144,7 +144,7 @@ impl Batches {
                     message,
                     error: match service {
                         Some(error) if error.is_resource_not_found_exception() => {
-                            missing(&self.db, &self.table)
+                            missing(&self.db, &self.table).await
                         }
                         _ => self.db.error(&doing, &error),
                     },

@@ -1,9 +1,11 @@
 //! Parse, run, report, exit code: the one place that turns an error into a
 //! status.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use clap_complete::Shell;
 
 use crate::args::UiArgs;
 use crate::env::{self, invocation};
@@ -33,9 +35,18 @@ pub fn main_with_own_interrupt<Args: Parser>(
     ui_args: impl FnOnce(&Args) -> &UiArgs,
     run: impl AsyncFnOnce(Args, &Ui) -> Result<ExitCode, Error>,
 ) -> ExitCode {
+    if let Some(shell) = wanted_completions() {
+        let mut command = Args::command();
+        let name = command.get_name().to_owned();
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command, name, &mut script);
+        // A reader that went away is no failure here either.
+        let _ = io::stdout().write_all(&script);
+        return ExitCode::SUCCESS;
+    }
     let args = Args::parse();
     let ui_args = ui_args(&args);
-    let ui = Ui::new(ui_args.color, ui_args.verbose);
+    let ui = Ui::new(ui_args.color, ui_args.verbose).quiet(ui_args.quiet);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match env::timeout_secs().map(|_| runtime) {
         Err(error) => Err(error),
@@ -53,6 +64,19 @@ pub fn main_with_own_interrupt<Args: Parser>(
         }
         ExitCode::from(error.exit_kind().code())
     })
+}
+
+/// The shell of a call that is just `--completions SHELL`. Looked at before the
+/// arguments are parsed, since it does without those that a tool requires.
+fn wanted_completions() -> Option<Shell> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let (first, rest) = arguments.split_first()?;
+    let shell = match (first.to_str()?, rest) {
+        ("--completions", [shell]) => shell.to_str()?,
+        (option, []) => option.strip_prefix("--completions=")?,
+        _ => return None,
+    };
+    Shell::from_str(shell, false).ok()
 }
 
 /// Warns of each row that could not be read.

@@ -175,7 +175,7 @@ pub async fn confirm(
 
 async fn ask(question: &Question<'_>, ui: &Ui) -> Result<(), Error> {
     let Question { kind, resource, what, .. } = *question;
-    ui.note(what);
+    ui.say(what);
     match question.risk {
         Risk::Destroys => ui.ask(&format!("Type the name of the {kind} to go on:")),
         _ => ui.ask("Go on? [y/N]"),
@@ -192,7 +192,7 @@ async fn ask(question: &Question<'_>, ui: &Ui) -> Result<(), Error> {
         .map_err(|error| Error::new("cannot read the answer").cause(error))?;
     if answer.is_empty() {
         // The cursor stands behind the question.
-        ui.note("");
+        ui.say("");
     }
     if is_consent(question, answer.trim()) {
         Ok(())

@@ -182,16 +182,16 @@ async fn pages(
         let page_limit = limit.map(|limit| {
             i32::try_from((limit + 1).saturating_sub(found.rows.len())).unwrap_or(i32::MAX)
         });
-        let page = query
-            .clone()
-            .set_limit(page_limit)
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| match error.as_service_error() {
-                Some(service) if service.is_resource_not_found_exception() => missing(db, table),
-                _ => db.error(&format!("read the table `{table}`"), &error),
-            })?;
+        let page = query.clone().set_limit(page_limit).set_exclusive_start_key(start).send().await;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => match error.as_service_error() {
+                Some(service) if service.is_resource_not_found_exception() => {
+                    return Err(missing(db, table).await);
+                }
+                _ => return Err(db.error(&format!("read the table `{table}`"), &error)),
+            },
+        };
         found.consumed_capacity +=
             page.consumed_capacity().and_then(|c| c.capacity_units()).unwrap_or(0.0);
         found.rows.extend(page.items.unwrap_or_default());

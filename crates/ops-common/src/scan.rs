@@ -201,7 +201,7 @@ impl Scan {
                 None => {
                     let service = error.as_service_error().and_then(ProvideErrorMetadata::code);
                     if service == Some("ResourceNotFoundException") {
-                        return Err(missing(&self.db, &self.table));
+                        return Err(missing(&self.db, &self.table).await);
                     }
                     let error = self.db.error(&format!("scan the table `{}`", self.table), &error);
                     return Err(match failure {

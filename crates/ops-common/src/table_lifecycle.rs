@@ -37,6 +37,17 @@ pub async fn describe(db: &Dynamo, table: &str) -> Result<Option<TableDescriptio
     }
 }
 
+/// The live table.
+///
+/// # Errors
+/// Where there is none of that name, or DynamoDB cannot be asked.
+pub async fn existing(db: &Dynamo, table: &str) -> Result<TableDescription, Error> {
+    match describe(db, table).await? {
+        Some(live) => Ok(live),
+        None => Err(missing(db, table).await),
+    }
+}
+
 /// How large a table is, as DynamoDB counted it last, which can be hours ago.
 #[must_use]
 pub fn size(table: &TableDescription) -> String {
@@ -54,7 +65,7 @@ pub fn size(table: &TableDescription) -> String {
 /// Where there is no such table, or DynamoDB cannot be asked.
 pub async fn announce_size(db: &Dynamo, table: &str, ui: &Ui) -> Result<(), Error> {
     if db.target() == Target::Prod {
-        let live = describe(db, table).await?.ok_or_else(|| missing(db, table))?;
+        let live = existing(db, table).await?;
         ui.acts_on(format_args!("table {table}: {}", size(&live)));
     }
     Ok(())
@@ -206,16 +217,25 @@ pub async fn list(db: &Dynamo) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// The error for a table that is not there, with the way to get it.
-#[must_use]
-pub fn missing(db: &Dynamo, table: &str) -> Error {
+/// The error for a table that is not there: which one may be meant, and the way to
+/// get it.
+pub async fn missing(db: &Dynamo, table: &str) -> Error {
     let target = db.target().as_argument();
     let named = if table == crate::args::DEFAULT_TABLE {
         String::new()
     } else {
         format!(" --table {table}")
     };
-    Error::new(format!("there is no table `{table}` ({})", db.place())).hint(format!(
+    let mut error = Error::new(format!("there is no table `{table}` ({})", db.place()));
+    // Where the names cannot be had the error is told without.
+    let names = list(db).await.unwrap_or_default();
+    if let Some(meant) = ui::meant(table, names.iter().map(String::as_str)) {
+        error = error.hint(format!("did you mean `{meant}`?"));
+    }
+    if db.target() == Target::Prod {
+        error = error.hint("a table is of one account and one region: look at both");
+    }
+    error.hint(format!(
         "create it with `{}`",
         invocation(&format!("ddb-schema-load{target}{named}"))
     ))

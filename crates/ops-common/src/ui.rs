@@ -41,6 +41,7 @@ pub struct Ui {
     out_width: Option<u16>,
     err_is_terminal: bool,
     verbose: bool,
+    quiet: bool,
 }
 
 /// Text that may come from anywhere, for a terminal: control characters would
@@ -80,7 +81,15 @@ impl Ui {
             out_width,
             err_is_terminal: err,
             verbose,
+            quiet: false,
         }
+    }
+
+    /// Leaves out what a person could do without: all on stderr but warnings,
+    /// questions and errors.
+    #[must_use]
+    pub fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, err_is_terminal: self.err_is_terminal && !quiet, ..self }
     }
 
     /// Whether each request and statement is to be shown.
@@ -202,8 +211,15 @@ impl Ui {
         if self.err_color { text.color(color).bold().to_string() } else { text.to_owned() }
     }
 
-    /// Says something to a person. A stderr that cannot be written stops nothing.
+    /// Says something to a person, unless --quiet is given.
     pub fn note(&self, text: impl Display) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// Says what has to be said. A stderr that cannot be written stops nothing.
+    pub fn say(&self, text: impl Display) {
         // One write, so that lines of several programs do not mix.
         let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
     }
@@ -220,7 +236,7 @@ impl Ui {
 
     /// Says something that a person should look at.
     pub fn warn(&self, text: impl Display) {
-        self.note(format_args!("{} {text}", self.err_paint("warning:", Color::Yellow)));
+        self.say(format_args!("{} {text}", self.err_paint("warning:", Color::Yellow)));
     }
 
     /// Says something where `-v` asks for it.
@@ -240,12 +256,12 @@ impl Ui {
 
     /// Reports an error: what, why, how to mend it.
     pub fn error(&self, error: &Error) {
-        self.note(format_args!("{} {}", self.err_paint("error:", Color::Red), error.message()));
+        self.say(format_args!("{} {}", self.err_paint("error:", Color::Red), error.message()));
         for cause in error.causes() {
-            self.note(format_args!("  {} {}", self.err_paint("cause:", Color::Red), indent(cause)));
+            self.say(format_args!("  {} {}", self.err_paint("cause:", Color::Red), indent(cause)));
         }
         for hint in error.hints() {
-            self.note(format_args!("  {} {}", self.err_paint("hint:", Color::Green), indent(hint)));
+            self.say(format_args!("  {} {}", self.err_paint("hint:", Color::Green), indent(hint)));
         }
     }
 
@@ -394,6 +410,13 @@ pub fn nearest<'a>(
     scored.into_iter().take(limit).map(|(_, name)| name).collect()
 }
 
+/// The name that a mistyped one likely means.
+#[must_use]
+pub fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = |other: &&str| strsim::jaro_winkler(name, other) > 0.8;
+    nearest(name, names, 1).into_iter().find(near)
+}
+
 /// Names in backticks, separated by commas.
 #[must_use]
 pub fn quoted<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
@@ -423,6 +446,14 @@ mod tests {
         let sizes = [0, 1023, 1024, 1_572_864, 3 << 40];
         let words = ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 MiB", "3.0 TiB"];
         assert_eq!(sizes.map(bytes), words);
+    }
+
+    #[test]
+    fn only_what_is_near_is_meant() {
+        let names = ["orders", "cruddur-messages"];
+        assert_eq!(meant("crudur-mesages", names), Some("cruddur-messages"));
+        assert_eq!(meant("order", names), Some("orders"));
+        assert_eq!(meant("people", names), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod faults;
 mod help;
 mod identities;
 mod import;
+mod in_the_hand;
 mod list_tables;
 mod local_stack;
 mod readme;

@@ -79,6 +79,7 @@ fn every_command_of_the_readme_runs() {
             block.iter().map(|line| as_run_here(line, &world, &account)).collect();
         command.args(["-euo", "pipefail", "-c", &script.join("\n")]).current_dir(workspace());
         command.env("PATH", format!("{}:{}", tools(), std::env::var("PATH").unwrap_or_default()));
+        cli_tests::with_cargo(&mut command);
         command.env("PROD_CONNECTION_URL", world.prod_url()).env("AWS_REGION", "ca-central-1");
         command
             .env("AWS_ACCESS_KEY_ID", "test")

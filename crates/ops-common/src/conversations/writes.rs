@@ -320,7 +320,7 @@ impl<'a> Attempt<'a> {
             match obstacle {
                 Some(Obstacle::Others) if late => return Err(NotSent::LostRace(lost_race())),
                 Some(_) if !late => sleep(pause).await,
-                _ => return Err(NotSent::Other(self.error(&error, message))),
+                _ => return Err(NotSent::Other(self.error(&error, message).await)),
             }
             self.fruitless += 1;
             if matches!(obstacle, Some(Obstacle::Others)) {
@@ -330,9 +330,9 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn error(&self, error: &SdkError<TransactWriteItemsError>, message: &Message) -> Error {
+    async fn error(&self, error: &SdkError<TransactWriteItemsError>, message: &Message) -> Error {
         if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) {
-            return missing(self.db, self.table);
+            return missing(self.db, self.table).await;
         }
         let result = self.db.error(&format!("write to the table `{}`", self.table), error);
         let reasons = reasons(error).into_iter().flatten();
