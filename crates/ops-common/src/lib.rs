@@ -36,3 +36,4 @@ pub mod times;
 pub mod tls;
 pub mod ui;
 pub mod users;
+pub mod wrap;

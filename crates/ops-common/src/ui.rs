@@ -15,21 +15,16 @@ use serde::Serialize;
 
 use crate::args::ColorChoice;
 use crate::error::Error;
+use crate::wrap::wrapped;
 
 /// A rule under the header and nothing else: easy on the eye, and on `grep`.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
-
-/// A table of messages has other columns beside the 36 characters.
-const WIDTH_FOR_WHOLE_CELLS: u16 = 80;
 
 /// Two columns of sentences beside each other.
 const WIDTH_FOR_LONG_TEXTS: u16 = 120;
 
 /// What a table has between two columns.
 const PADDING: usize = 3;
-/// What a column has to have to say something when cut.
-const LEAST_WIDTH: usize = 4;
-
 /// Columns that are nothing when cut: uuids to be copied, times.
 const WHOLE_COLUMNS: [&str; 5] = ["group", "sent", "last", "sub", "in Cognito"];
 
@@ -40,6 +35,7 @@ pub struct Ui {
     err_color: bool,
     out_width: Option<u16>,
     err_is_terminal: bool,
+    err_width: Option<u16>,
     verbose: bool,
     quiet: bool,
 }
@@ -74,12 +70,16 @@ impl Ui {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         // `colored` decides for the whole process; here each stream decides.
         colored::control::set_override(true);
-        let out_width = out.then(|| comfy_table::Table::new().width()).flatten();
+        // A terminal that does not know its width says 0.
+        let width = |table: &Table| table.width().filter(|width| *width > 0);
+        let out_width = out.then(|| width(&Table::new())).flatten();
+        let err_width = err.then(|| width(Table::new().use_stderr())).flatten();
         Self {
             out_color: colored_stream(color, out),
             err_color: colored_stream(color, err),
             out_width,
             err_is_terminal: err,
+            err_width,
             verbose,
             quiet: false,
         }
@@ -132,11 +132,15 @@ impl Ui {
 
     /// Writes a table to stdout: as wide as the terminal, or as wide as its
     /// content where there is no terminal. A cell that does not fit is cut to
-    /// one line in `cut` columns' tables and wrapped in others.
+    /// one line in `cut` columns' tables and wrapped in others; where the columns
+    /// would be too narrow to read, each row is a paragraph.
     ///
     /// # Errors
     /// Like [`Ui::line`].
     pub fn table(&self, header: &[&str], rows: &[Vec<String>], cells: Cells) -> Result<(), Error> {
+        if self.out_width.is_some_and(|width| usize::from(width) < legible_width(header, rows)) {
+            return self.line(records(header, rows));
+        }
         let mut table = self.new_table(self.out_color, self.out_width);
         table.set_header(header.iter().map(|name| self.header_cell(name, self.out_color)));
         for row in rows {
@@ -146,29 +150,15 @@ impl Ui {
             }
             table.add_row(row);
         }
-        let whole: Vec<usize> =
-            (0..header.len()).filter(|index| WHOLE_COLUMNS.contains(&header[*index])).collect();
-        if self.has_room_for(&whole, header.len(), rows) {
-            for index in whole {
-                if let Some(column) = table.column_mut(index) {
-                    column.set_constraint(ColumnConstraint::ContentWidth);
-                }
+        for (index, name) in header.iter().enumerate() {
+            if WHOLE_COLUMNS.contains(name)
+                && self.out_width.is_some()
+                && let Some(column) = table.column_mut(index)
+            {
+                column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
         self.line(trim_lines(&table.to_string()))
-    }
-
-    /// Whether columns can be as wide as their content and the others still show
-    /// something.
-    fn has_room_for(&self, whole: &[usize], columns: usize, rows: &[Vec<String>]) -> bool {
-        let widest = |index: &usize| {
-            rows.iter().filter_map(|row| row.get(*index)).map(String::len).max().unwrap_or_default()
-        };
-        let taken = whole.iter().map(widest).sum::<usize>() + columns * PADDING;
-        let others = (columns - whole.len()) * LEAST_WIDTH;
-        self.out_width.is_some_and(|width| {
-            width >= WIDTH_FOR_WHOLE_CELLS && usize::from(width) >= taken + others
-        })
     }
 
     /// Whether a table on stdout has to do with few columns.
@@ -220,6 +210,11 @@ impl Ui {
 
     /// Says what has to be said. A stderr that cannot be written stops nothing.
     pub fn say(&self, text: impl Display) {
+        let text = text.to_string();
+        let text = match self.err_width {
+            Some(width) => wrapped(&text, width),
+            None => text,
+        };
         // One write, so that lines of several programs do not mix.
         let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
     }
@@ -358,6 +353,31 @@ impl Drop for Waiting {
 }
 
 /// `text` with its further lines under the first one's text.
+/// A column this wide can be read.
+const LEGIBLE_WIDTH: usize = 8;
+
+fn legible_width(header: &[&str], rows: &[Vec<String>]) -> usize {
+    let width = |index: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
+        let widest = cells.chain([header[index].len()]).max().unwrap_or_default();
+        if WHOLE_COLUMNS.contains(&header[index]) { widest } else { widest.min(LEGIBLE_WIDTH) }
+    };
+    (0..header.len()).map(|index| width(index) + PADDING).sum()
+}
+
+/// The rows as paragraphs: a line for each cell, behind its column's name.
+fn records(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = header.iter().map(|name| name.len()).max().unwrap_or_default();
+    let record = |row: &Vec<String>| {
+        let lines = header.iter().zip(row);
+        lines
+            .map(|(name, cell)| format!("{name:width$}  {}\n", printable(cell)))
+            .collect::<String>()
+    };
+    let records: Vec<String> = rows.iter().map(record).collect();
+    records.join("\n").trim_end().to_owned()
+}
+
 fn indent(text: &str) -> String {
     text.trim_end().replace('\n', "\n    ")
 }
@@ -454,6 +474,13 @@ mod tests {
         assert_eq!(meant("crudur-mesages", names), Some("cruddur-messages"));
         assert_eq!(meant("order", names), Some("orders"));
         assert_eq!(meant("people", names), None);
+    }
+
+    #[test]
+    fn a_row_can_be_a_paragraph() {
+        let rows = [vec!["1".to_owned(), "a\nb".to_owned()], vec!["2".to_owned(), String::new()]];
+        assert_eq!(records(&["pid", "query"], &rows), "pid    1\nquery  a⏎b\n\npid    2\nquery");
+        assert_eq!(legible_width(&["pid", "a long name"], &rows), 3 + 3 + 8 + 3);
     }
 
     #[test]
