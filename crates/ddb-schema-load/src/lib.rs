@@ -1,36 +1,44 @@
-//! `ddb-schema-load`: creates a table from its definition, or says in what the
-//! live one differs. It never changes a table that is there.
+//! `ddb-schema-load`: creates a table from its definition, says in what a live one
+//! differs, and with --update makes it what the definition says.
+
+mod update;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::TableDescription;
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
 use ops_common::cli;
-use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
+use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
 use ops_common::table::{Difference, TableDefinition};
-use ops_common::table_lifecycle::{create, describe, wait_until_active};
+use ops_common::table_lifecycle::{
+    create, describe, let_items_expire, ttl_attribute, wait_until_active,
+};
 use ops_common::target::Target;
 use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 
 /// Create the messages table from its definition
 ///
-/// A table that is there already is compared with the definition and never
-/// changed: the same is exit 0, a different one is exit 1 with the differences.
-/// In `prod` creating asks y/N; --dry-run only compares.
+/// A table that is there already is compared with the definition: the same is
+/// exit 0, a different one is exit 1 with the differences. Only with --update is
+/// it changed. In `prod` creating and updating ask; --dry-run only compares.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Examples:
   ddb-schema-load                       cruddur-messages on this machine
   ddb-schema-load --table scratch       the same definition, another name
-  ddb-schema-load prod --dry-run        what would happen in the account"
+  ddb-schema-load prod --dry-run        what would happen in the account
+  ddb-schema-load --schema new.json --update --dry-run
+                                        what makes the table what the file says"
 )]
 struct Args {
     #[command(flatten)]
@@ -41,11 +49,20 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
 
+    /// Make a table that differs what the definition says, as far as UpdateTable
+    /// can; an index that the definition does not have is deleted
+    #[arg(long)]
+    update: bool,
+
+    /// Attribute (epoch seconds) by which DynamoDB deletes items that are past it
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    ttl_attribute: Option<String>,
+
     /// Say what would happen and change nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// Seconds to wait until the table and its indexes are ACTIVE
+    /// Seconds to wait until the table and its indexes are ACTIVE, after each change
     #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = seconds())]
     wait_timeout: u64,
 
@@ -74,6 +91,9 @@ struct Report {
     /// none: there is no such table
     status: Option<String>,
     created: bool,
+    /// with --update: what was done, or with --dry-run would be
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated: Option<Vec<String>>,
     differences: Vec<Difference>,
 }
 
@@ -125,83 +145,133 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             env::DDB_MESSAGE_TABLE
         ));
     }
+    let work = Work { db, definition, args, question };
+    match describe(&work.db, &table).await? {
+        None => work.create(ui).await,
+        Some(live) if work.args.update => work.update(live, ui).await,
+        Some(live) => work.compare(live, ui).await,
+    }
+}
 
-    let there = describe(&db, &table).await?;
-    if args.dry_run && there.is_none() {
-        ui.note(format_args!(
-            "would create `{table}`: {}; {}",
-            definition.keys(),
-            definition.billing()
-        ));
-        let report = Report {
-            table: table.clone(),
-            arn: None,
-            status: None,
-            created: false,
-            differences: Vec::new(),
-        };
-        return show(&report, "not there; nothing is changed (--dry-run)", &args, ui);
+/// One table, its definition, and what is asked for.
+struct Work<'a> {
+    db: Dynamo,
+    definition: TableDefinition,
+    args: Args,
+    question: Question<'a>,
+}
+
+impl Work<'_> {
+    fn table(&self) -> &str {
+        self.question.resource
     }
-    let created = match there {
-        Some(_) => false,
-        None => {
-            let caller = db.caller(ui).await?;
-            let what = format!(
-                "{}: this creates the table `{table}`: {}; {}.",
-                db.place(),
-                definition.keys(),
-                definition.billing()
-            );
-            let question = Question { what: &what, ..question };
-            let permit = confirm(&question, &args.consent, &caller, ui).await?;
-            create(&db, permit, &definition).await?
+
+    async fn active(&self, ui: &Ui) -> Result<TableDescription, Error> {
+        let timeout = Duration::from_secs(self.args.wait_timeout);
+        wait_until_active(&self.db, self.table(), timeout, ui).await
+    }
+
+    /// In what the live table is not what is asked for.
+    async fn differences(&self, live: &TableDescription) -> Result<Vec<Difference>, Error> {
+        let mut differences = self.definition.differences(live);
+        // Only where it is asked for: not every server can tell.
+        if let Some(wanted) = &self.args.ttl_attribute {
+            let found = ttl_attribute(&self.db, self.table()).await?;
+            if found.as_deref() != Some(wanted) {
+                differences.push(Difference {
+                    path: "TimeToLive".to_owned(),
+                    definition: wanted.clone(),
+                    live: found.unwrap_or_else(|| "(none)".to_owned()),
+                });
+            }
         }
-    };
-    if created {
-        ui.note(format_args!("created `{table}`: {}; {}", definition.keys(), definition.billing()));
+        Ok(differences)
     }
-    let live = match there {
-        Some(live) if args.dry_run => live,
-        _ => wait_until_active(&db, &table, Duration::from_secs(args.wait_timeout), ui).await?,
-    };
-    let report = Report {
-        table: table.clone(),
-        arn: live.table_arn().map(str::to_owned),
-        status: live.table_status().map(|status| status.as_str().to_owned()),
-        created,
-        differences: definition.differences(&live),
-    };
-    if report.differences.is_empty() {
-        let words =
-            if created { "created" } else { "already there, same definition; nothing is changed" };
-        return show(&report, words, &args, ui);
+
+    fn report(&self, live: Option<&TableDescription>) -> Report {
+        Report {
+            table: self.table().to_owned(),
+            arn: live.and_then(|live| live.table_arn()).map(str::to_owned),
+            status: live
+                .and_then(|live| live.table_status())
+                .map(|status| status.as_str().to_owned()),
+            created: false,
+            updated: None,
+            differences: Vec::new(),
+        }
     }
+
+    async fn consent(&self, what: &str, risk: Risk, ui: &Ui) -> Result<Permit, Error> {
+        let caller = self.db.caller(ui).await?;
+        let question = Question { what, risk, ..self.question };
+        confirm(&question, &self.args.consent, &caller, ui).await
+    }
+
+    async fn create(&self, ui: &Ui) -> Result<(), Error> {
+        let table = self.table();
+        let as_what = format!("{}; {}", self.definition.keys(), self.definition.billing());
+        if self.args.dry_run {
+            ui.note(format_args!("would create `{table}`: {as_what}"));
+            let words = "not there; nothing is changed (--dry-run)";
+            return show(&self.report(None), words, &self.args, ui);
+        }
+        let what = format!("{}: this creates the table `{table}`: {as_what}.", self.db.place());
+        let permit = self.consent(&what, self.question.risk, ui).await?;
+        if !create(&self.db, &permit, &self.definition).await? {
+            // Somebody else was there first, a moment ago.
+            return self.compare(self.active(ui).await?, ui).await;
+        }
+        ui.note(format_args!("created `{table}`: {as_what}"));
+        let live = self.active(ui).await?;
+        if let Some(attribute) = &self.args.ttl_attribute {
+            let_items_expire(&self.db, &permit, attribute).await?;
+            ui.note(format_args!("items expire by `{attribute}`"));
+        }
+        let differences = self.differences(&live).await?;
+        let report = Report { created: true, differences, ..self.report(Some(&live)) };
+        if report.differences.is_empty() {
+            return show(&report, "created", &self.args, ui);
+        }
+        show_differences(&report, &self.args, ui)?;
+        Err(Error::new(format!("the server created `{table}` otherwise than the definition says")))
+    }
+
+    async fn compare(&self, live: TableDescription, ui: &Ui) -> Result<(), Error> {
+        let live = if self.args.dry_run { live } else { self.active(ui).await? };
+        let report =
+            Report { differences: self.differences(&live).await?, ..self.report(Some(&live)) };
+        if report.differences.is_empty() {
+            let words = "already there, same definition; nothing is changed";
+            return show(&report, words, &self.args, ui);
+        }
+        show_differences(&report, &self.args, ui)?;
+        let table = self.table();
+        let target = self.args.target.target.as_argument();
+        let update = format!("ddb-schema-load{target} --update --dry-run");
+        Err(Error::new(format!(
+            "`{table}` is there and differs from the definition; nothing is changed"
+        ))
+        .hint(format!(
+            "to make it what the definition says: --update; `{}` with the same options shows how",
+            env::invocation(&update)
+        ))
+        .hint("compare with another definition: --schema FILE; use another table: --table NAME"))
+    }
+}
+
+/// That they differ is worse than that nobody reads how.
+fn show_differences(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
     let printed = if args.output.json() {
-        ui.json(&report)
+        ui.json(report)
     } else {
         let cells = |d: &Difference| vec![d.path.clone(), d.definition.clone(), d.live.clone()];
         let rows: Vec<Vec<String>> = report.differences.iter().map(cells).collect();
         ui.table(&["what", "definition", "live table"], &rows, Cells::Wrapped)
     };
-    // That they differ is worse than that nobody reads how.
-    if let Err(error) = printed
-        && error.exit_kind() != Exit::ClosedPipe
-    {
-        return Err(error);
+    match printed {
+        Err(error) if error.exit_kind() != Exit::ClosedPipe => Err(error),
+        _ => Ok(()),
     }
-    let table = &report.table;
-    Err(if created {
-        Error::new(format!("the server created `{table}` otherwise than the definition says"))
-    } else {
-        Error::new(format!(
-            "`{table}` is there and differs from the definition; nothing is changed"
-        ))
-        .hint("compare with another definition: --schema FILE; use another table: --table NAME")
-        .hint(format!(
-            "or drop the table with all it holds and create it anew: `{}`",
-            env::invocation(&format!("ddb-drop {table}{}", target.as_argument()))
-        ))
-    })
 }
 
 fn show(report: &Report, words: &str, args: &Args, ui: &Ui) -> Result<(), Error> {

@@ -3,7 +3,9 @@
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html>
 
-use std::collections::BTreeMap;
+pub mod update;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types as live;
 use serde::{Deserialize, Serialize};
@@ -339,6 +341,8 @@ impl TableDefinition {
     fn live_facts(&self, table: &live::TableDescription) -> Facts {
         let mut facts = Facts::new();
         let mut say = |path: String, value: String| facts.insert(path, value);
+        // Some servers keep the attributes of an index that is deleted.
+        let used = live_key_attributes(table);
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
         let billing = billing.map_or("PROVISIONED", live::BillingMode::as_str);
         let provisioned = billing == "PROVISIONED";
@@ -349,6 +353,7 @@ impl TableDefinition {
                 table
                     .attribute_definitions()
                     .iter()
+                    .filter(|a| used.contains(a.attribute_name()))
                     .map(|a| format!("{} {}", a.attribute_name(), a.attribute_type().as_str())),
             ),
         );
@@ -463,6 +468,13 @@ fn keys_in_words(keys: &[KeySchemaElement]) -> String {
     keys.collect::<Vec<_>>().join(", ")
 }
 
+fn live_key_attributes(table: &live::TableDescription) -> BTreeSet<&str> {
+    let local = table.local_secondary_indexes().iter().flat_map(|index| index.key_schema());
+    let global = table.global_secondary_indexes().iter().flat_map(|index| index.key_schema());
+    let keys = table.key_schema().iter().chain(local).chain(global);
+    keys.map(live::KeySchemaElement::attribute_name).collect()
+}
+
 fn live_keys(keys: &[live::KeySchemaElement]) -> Vec<KeySchemaElement> {
     let element = |key: &live::KeySchemaElement| KeySchemaElement {
         attribute_name: key.attribute_name().to_owned(),
@@ -528,11 +540,11 @@ fn vector_in_words(attribute: &str, dimensions: i64, distance: &str) -> String {
 mod tests {
     use super::*;
 
-    fn key(name: &str, kind: live::KeyType) -> live::KeySchemaElement {
+    pub(super) fn key(name: &str, kind: live::KeyType) -> live::KeySchemaElement {
         live::KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("key")
     }
 
-    fn attribute(name: &str) -> live::AttributeDefinition {
+    pub(super) fn attribute(name: &str) -> live::AttributeDefinition {
         live::AttributeDefinition::builder()
             .attribute_name(name)
             .attribute_type(live::ScalarAttributeType::S)
@@ -540,14 +552,14 @@ mod tests {
             .expect("attribute")
     }
 
-    fn throughput(read: i64, write: i64) -> live::ProvisionedThroughputDescription {
+    pub(super) fn throughput(read: i64, write: i64) -> live::ProvisionedThroughputDescription {
         live::ProvisionedThroughputDescription::builder()
             .read_capacity_units(read)
             .write_capacity_units(write)
             .build()
     }
 
-    fn messages() -> live::builders::TableDescriptionBuilder {
+    pub(super) fn messages() -> live::builders::TableDescriptionBuilder {
         live::TableDescription::builder()
             .key_schema(key("pk", live::KeyType::Hash))
             .key_schema(key("sk", live::KeyType::Range))

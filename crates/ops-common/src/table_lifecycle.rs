@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{IndexStatus, TableDescription, TableStatus};
+use aws_sdk_dynamodb::types::{
+    IndexStatus, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+};
 use aws_smithy_types::body::SdkBody;
 use tokio::time::{Instant, sleep};
 
@@ -14,6 +16,7 @@ use crate::dynamodb::Dynamo;
 use crate::env::invocation;
 use crate::error::Error;
 use crate::table::TableDefinition;
+use crate::table::update::Change;
 use crate::target::Target;
 use crate::ui::{self, Ui};
 
@@ -78,7 +81,7 @@ pub async fn announce_size(db: &Dynamo, table: &str, ui: &Ui) -> Result<(), Erro
 /// Where DynamoDB refuses it.
 pub async fn create(
     db: &Dynamo,
-    permit: Permit,
+    permit: &Permit,
     definition: &TableDefinition,
 ) -> Result<bool, Error> {
     permit.is_for(db.target(), &definition.table_name)?;
@@ -101,6 +104,57 @@ pub async fn create(
             _ => Err(db.error(&format!("create the table `{}`", definition.table_name), &error)),
         },
     }
+}
+
+/// Sends a change of the table that the permit names.
+///
+/// # Errors
+/// Where DynamoDB refuses it.
+pub async fn update(db: &Dynamo, permit: &Permit, change: &Change) -> Result<(), Error> {
+    let table = permit.resource();
+    permit.is_for(db.target(), table)?;
+    let body = change.request.to_string();
+    let request = db.client().update_table().table_name(table).customize();
+    // As in `create`: the request is a body already.
+    let request = request.mutate_request(move |request| {
+        request.headers_mut().insert("content-length", body.len().to_string());
+        *request.body_mut() = SdkBody::from(body.as_str());
+    });
+    let sent = request.send().await;
+    sent.map(drop).map_err(|error| db.error(&change.what, &error))
+}
+
+/// The attribute by which DynamoDB lets items expire, where there is one.
+///
+/// # Errors
+/// Where DynamoDB cannot be asked.
+pub async fn ttl_attribute(db: &Dynamo, table: &str) -> Result<Option<String>, Error> {
+    let answer = db.client().describe_time_to_live().table_name(table).send().await;
+    let answer = answer.map_err(|error| {
+        db.error(&format!("ask which attribute of `{table}` lets items expire"), &error)
+    })?;
+    let ttl = answer.time_to_live_description();
+    let on = ttl.and_then(|ttl| ttl.time_to_live_status()).is_some_and(|status| {
+        matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+    });
+    Ok(ttl.filter(|_| on).and_then(|ttl| ttl.attribute_name()).map(str::to_owned))
+}
+
+/// Lets the items of the table that the permit names expire by an attribute.
+///
+/// # Errors
+/// Where DynamoDB refuses it.
+pub async fn let_items_expire(db: &Dynamo, permit: &Permit, attribute: &str) -> Result<(), Error> {
+    let table = permit.resource();
+    permit.is_for(db.target(), table)?;
+    let doing = format!("let the items of `{table}` expire by `{attribute}`");
+    let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
+    let specification = specification
+        .build()
+        .map_err(|error| Error::new(format!("cannot {doing}")).cause(error))?;
+    let request = db.client().update_time_to_live().table_name(table);
+    let sent = request.time_to_live_specification(specification).send().await;
+    sent.map(drop).map_err(|error| db.error(&doing, &error))
 }
 
 /// Waits until the table and its indexes are ACTIVE.

@@ -176,6 +176,33 @@ fn backups(status: &str) -> Answer {
     Answer::Reply { status: 200, body }
 }
 
+/// The same on a server that has backups.
+#[test]
+fn a_drop_of_a_table_with_recovery_says_so() {
+    let Some(world) = World::empty().with_pool(&[]) else { return };
+    let (table, url) = (world.database().to_owned(), world.cognito().url());
+    let named = ["--table", &table, "--endpoint-url", &url];
+    world.run("ddb-schema-load", &named).succeeds();
+    let drop = || {
+        let mut command = world.prod_command("ddb-drop", &[&table, "prod", "--endpoint-url", &url]);
+        command.env("AWS_REGION", "us-east-1");
+        let mut session = super::terminal::at_terminal(command);
+        let said = session.exp_string("Type the name of the table").expect("the question");
+        session.send_line("").expect("answer");
+        said
+    };
+    assert!(drop().contains("Point-in-time recovery is off: it cannot be undone."));
+    let python = cli_tests::python().expect("moto has a Python");
+    let script = format!(
+        "import boto3; boto3.client('dynamodb', endpoint_url='{url}', region_name='us-east-1').update_continuous_backups(TableName='{table}', PointInTimeRecoverySpecification={{'PointInTimeRecoveryEnabled': True}})"
+    );
+    let mut command = world.command(python);
+    command.args(["-c", &script]).env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b");
+    Run::of(command).succeeds();
+    assert!(drop().contains("Point-in-time recovery is on: for 35 days"));
+    world.run("ddb-drop", &[&table, "--endpoint-url", &url]).succeeds();
+}
+
 /// What STS says is the service's own: moto's account.
 #[test]
 fn the_ids_of_another_account_do_not_go_into_production() {

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use cli_tests::{Run, World, wait_for};
+use serde_json::{Value, json};
 
 struct Dynalite {
     server: Child,
@@ -146,4 +147,62 @@ fn all_items_go_in_and_out_of_it_too() {
     dynalite.run(&world, "ddb-scan", &count).succeeds().prints_only("50\n");
     let limited = [file.as_str(), "--max-wcu", "2000"];
     dynalite.run(&world, "ddb-import", &limited).succeeds().says("400 written");
+}
+
+/// The messages table with other members, as a file.
+fn definition(world: &World, name: &str, members: &Value) -> String {
+    let text = include_str!("../../../../seed-data/tables/cruddur-messages.json");
+    let mut definition: Value = serde_json::from_str(text).expect("JSON");
+    if let (Value::Object(definition), Value::Object(members)) = (&mut definition, members) {
+        definition.extend(members.clone());
+    }
+    world.file(name, definition.to_string())
+}
+
+fn index(name: &str, key: &str, read: u64) -> Value {
+    json!({"IndexName": name, "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+        "ProvisionedThroughput": {"ReadCapacityUnits": read, "WriteCapacityUnits": 1}})
+}
+
+fn attributes(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"})).collect()
+}
+
+/// It takes the throughput of what is there (and forgets new indexes without a word).
+#[test]
+fn an_update_of_throughput_is_waited_for() {
+    let Some(dynalite) = Dynalite::start() else { return };
+    let world = World::empty();
+    let load = |arguments: &[&str]| dynalite.run(&world, "ddb-schema-load", arguments);
+    let with = |read: u64, of_index: u64| {
+        definition(
+            &world,
+            &format!("{read}-{of_index}.json"),
+            &json!({
+                "AttributeDefinitions": attributes(&["pk", "sk", "user_uuid"]),
+                "GlobalSecondaryIndexes": [index("by-user", "user_uuid", of_index)],
+                "ProvisionedThroughput": {"ReadCapacityUnits": read, "WriteCapacityUnits": 5},
+            }),
+        )
+    };
+    let (old, new) = (with(5, 3), with(7, 4));
+    load(&["--schema", &old]).succeeds();
+    load(&["--schema", &new])
+        .ends_with(1)
+        .prints("GlobalSecondaryIndexes.by-user.ProvisionedThroughput")
+        .says("hint: to make it what the definition says: --update;");
+    load(&["--schema", &new, "--update"])
+        .succeeds()
+        .says("1 of 1: set the billing to PROVISIONED, 7 read, 5 write, and set the throughput of `by-user`\n")
+        .says("waiting: the table `cruddur-messages` is UPDATING")
+        .prints_only("`cruddur-messages` (ACTIVE): 1 change made, now as the definition says\n");
+    load(&["--schema", &new]).succeeds().prints("already there, same definition");
+    load(&["--schema", &with(7, 6), "--update"])
+        .succeeds()
+        .says("1 of 1: set the throughput of `by-user`\n");
+    // A server that says yes and does nothing is found out.
+    load(&["--update"]).ends_with(1).prints("GlobalSecondaryIndexes.by-user").says(
+        "error: every change of `cruddur-messages` is made, and the server still shows differences",
+    );
 }

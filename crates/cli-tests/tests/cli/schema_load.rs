@@ -1,6 +1,7 @@
 //! `ddb-schema-load`
 
 use aws_sdk_dynamodb::types::{BillingMode, ProvisionedThroughput};
+use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{World, block_on};
 use serde_json::json;
 
@@ -224,4 +225,202 @@ fn a_closed_pipe_does_not_hide_a_difference() {
     let mut command = world.command("bash");
     command.args(["-c", &format!("{tool} --schema {file} | true; echo ${{PIPESTATUS[0]}}")]);
     cli_tests::Run::of(command).succeeds().prints_only("1\n").says("differs from the definition");
+}
+
+/// The messages table with other members, as a file.
+fn with(world: &World, name: &str, members: serde_json::Value) -> String {
+    let text = include_str!("../../../../seed-data/tables/cruddur-messages.json");
+    let mut definition: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    definition
+        .as_object_mut()
+        .expect("an object")
+        .extend(members.as_object().expect("members").clone());
+    world.file(name, definition.to_string())
+}
+
+fn with_index(world: &World) -> String {
+    with(
+        world,
+        "index.json",
+        serde_json::json!({
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"}, {"AttributeName": "u", "AttributeType": "S"}],
+            "GlobalSecondaryIndexes": [{"IndexName": "by-u", "KeySchema": [{"AttributeName": "u", "KeyType": "HASH"}], "Projection": {"ProjectionType": "ALL"}}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "ProvisionedThroughput": null,
+            "DeletionProtectionEnabled": true,
+        }),
+    )
+}
+
+#[test]
+fn an_update_keeps_the_items() {
+    let world = World::seeded();
+    let before = world.items("cruddur-messages");
+    let index = with_index(&world);
+    let load = |arguments: &[&str]| world.run("ddb-schema-load", arguments);
+    load(&["--schema", &index, "--update"])
+        .succeeds()
+        .says("1 of 3: turn on the deletion protection\n2 of 3: set the billing to PAY_PER_REQUEST\n3 of 3: create the index `by-u`\n");
+    load(&["--schema", &index]).succeeds();
+    world.run("ddb-drop", &["cruddur-messages"]).ends_with(1).says("is protected from deletion");
+    let plain = with(&world, "plain.json", serde_json::json!({"DeletionProtectionEnabled": false}));
+    load(&["--schema", &plain, "--update"])
+        .succeeds()
+        .says("delete the index `by-u`, which the definition does not have");
+    load(&[]).succeeds().prints("same definition");
+    assert_eq!(world.items("cruddur-messages"), before);
+}
+
+#[test]
+fn keys_and_local_indexes_take_a_new_table() {
+    let world = World::seeded();
+    let keys = with(
+        &world,
+        "keys.json",
+        serde_json::json!({
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "ProvisionedThroughput": {"ReadCapacityUnits": 9, "WriteCapacityUnits": 5},
+        }),
+    );
+    for dry_run in [&[][..], &["--dry-run"]] {
+        world
+            .run("ddb-schema-load", &[&["--schema", &keys, "--update"], dry_run].concat())
+            .ends_with(1)
+            .prints("KeySchema")
+            .says("error: only a new table can have another `KeySchema`; nothing is changed")
+            .says("hint: load the definition under another name");
+    }
+    world.run("ddb-schema-load", &[]).succeeds().prints("same definition");
+}
+
+#[test]
+fn items_expire_by_an_attribute_when_it_is_asked_for() {
+    let world = World::dynamodb();
+    let load = |arguments: &[&str]| world.run("ddb-schema-load", arguments);
+    load(&["--ttl-attribute", "expires"]).succeeds().says("items expire by `expires`");
+    load(&["--ttl-attribute", "expires"]).succeeds().prints("same definition");
+    load(&[]).succeeds();
+    load(&["--ttl-attribute", "other"]).ends_with(1).prints("TimeToLive");
+    load(&["--ttl-attribute", "other", "--update"])
+        .ends_with(1)
+        .says("expire by `expires` already, and DynamoDB takes one change of that an hour; nothing is changed");
+    load(&["--table", "plain"]).succeeds();
+    load(&["--table", "plain", "--ttl-attribute", "expires"]).ends_with(1).prints("TimeToLive");
+    load(&["--table", "plain", "--ttl-attribute", "expires", "--update"])
+        .succeeds()
+        .says("1 of 1: let items expire by `expires`");
+    load(&["--table", "plain", "--ttl-attribute", "expires"]).succeeds();
+}
+
+#[test]
+fn an_update_in_prod_asks_and_what_loses_something_takes_the_name() {
+    let world = World::dynamodb();
+    world.run("ddb-schema-load", &[]).succeeds();
+    let index = with_index(&world);
+    let prod =
+        |arguments: &[&str]| world.run_prod("ddb-schema-load", &[&["prod"], arguments].concat());
+    prod(&["--schema", &index, "--update"]).ends_with(1).prints_only("").says("consent with --yes");
+    prod(&["--schema", &index, "--update", "--dry-run"]).succeeds();
+    world.run("ddb-schema-load", &[]).succeeds();
+    prod(&["--schema", &index, "--update", "--yes"]).succeeds().says("account: ");
+    let plain = with(&world, "plain.json", serde_json::json!({"DeletionProtectionEnabled": false}));
+    for arguments in [
+        &["--schema", &plain, "--update"][..],
+        &["--schema", &index, "--update", "--ttl-attribute", "e"],
+    ] {
+        prod(&[arguments, &["--yes"]].concat())
+            .ends_with(1)
+            .says("--yes does not suffice to destroy something")
+            .says("consent with --confirm cruddur-messages");
+    }
+    world.run("ddb-schema-load", &["--schema", &index]).succeeds();
+    prod(&["--schema", &plain, "--update", "--confirm", "cruddur-messages"]).succeeds();
+    world.run("ddb-schema-load", &[]).succeeds();
+}
+
+#[test]
+fn an_update_that_breaks_off_says_what_is_made() {
+    let world = World::dynamodb();
+    world.run("ddb-schema-load", &[]).succeeds();
+    let index = with_index(&world);
+    let proxy = Proxy::start(&world.endpoint(), |_, request| {
+        if request.operation == "UpdateTable"
+            && request.body["GlobalSecondaryIndexUpdates"].is_array()
+        {
+            let body = serde_json::json!({"__type": "x#LimitExceededException", "message": "too many indexes at once"});
+            return Answer::Reply { status: 400, body };
+        }
+        Answer::Forward
+    });
+    world
+        .run("ddb-schema-load", &["--schema", &index, "--update", "--endpoint-url", &proxy.url()])
+        .ends_with(3)
+        .prints_only("")
+        .says("error: cannot create the index `by-u`\n  cause: LimitExceededException: too many indexes at once\n")
+        .says("cause: made before: turn on the deletion protection; set the billing to PAY_PER_REQUEST\n")
+        .says("cause: not known to be made: create the index `by-u`\n")
+        .says("hint: run it again");
+    world
+        .run("ddb-schema-load", &["--schema", &index, "--update"])
+        .succeeds()
+        .says("1 of 1: create the index `by-u`");
+}
+
+/// moto's DynamoDB: the other server forgets a new index's throughput.
+#[test]
+fn an_update_makes_indexes_one_at_a_time_with_their_throughput() {
+    use serde_json::json;
+    let Some(world) = World::empty().with_pool(&[]) else { return };
+    let (table, url) = (world.database().to_owned(), world.cognito().url());
+    let load = |arguments: &[&str]| {
+        let named = ["--table", &table, "--endpoint-url", &url];
+        world.run("ddb-schema-load", &[&named[..], arguments].concat())
+    };
+    let index = |name: &str, key: &str, read: u64| {
+        json!({"IndexName": name, "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+            "ProvisionedThroughput": {"ReadCapacityUnits": read, "WriteCapacityUnits": 1}})
+    };
+    let attributes = |names: &[&str]| -> serde_json::Value {
+        names.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"})).collect()
+    };
+    load(&[]).succeeds();
+    let two = with(
+        &world,
+        "two.json",
+        json!({
+            "AttributeDefinitions": attributes(&["pk", "sk", "user_uuid", "user_handle"]),
+            "GlobalSecondaryIndexes": [index("by-user", "user_uuid", 3), index("by-handle", "user_handle", 4)],
+            "ProvisionedThroughput": {"ReadCapacityUnits": 7, "WriteCapacityUnits": 5},
+        }),
+    );
+    load(&["--schema", &two, "--update", "--dry-run"])
+        .succeeds()
+        .says("would set the billing to PROVISIONED, 7 read, 5 write\nwould create the index `by-user`\nwould create the index `by-handle`\n")
+        .prints("3 changes to make; nothing is changed (--dry-run)");
+    load(&["--schema", &two]).ends_with(1);
+    load(&["--schema", &two, "--update"])
+        .succeeds()
+        .prints_only(&format!("`{table}` (ACTIVE): 3 changes made, now as the definition says\n"));
+    load(&["--schema", &two]).succeeds();
+    load(&["--schema", &two, "--update"]).succeeds().prints("nothing is changed");
+    // One goes, one is made anew by another key.
+    let one = with(
+        &world,
+        "one.json",
+        json!({
+            "AttributeDefinitions": attributes(&["pk", "sk", "message_uuid"]),
+            "GlobalSecondaryIndexes": [index("by-user", "message_uuid", 5)],
+        }),
+    );
+    let run = load(&["--schema", &one, "--update", "--output", "json"]).succeeds();
+    assert_eq!(run.json()["differences"], json!([]), "{run}");
+    assert_eq!(run.json()["updated"].as_array().map(Vec::len), Some(4), "{run}");
+    load(&["--schema", &one]).succeeds();
+    load(&["--update"])
+        .succeeds()
+        .says("delete the index `by-user`, which the definition does not have");
+    load(&[]).succeeds();
+    world.run("ddb-drop", &[&table, "--endpoint-url", &url]).succeeds();
 }

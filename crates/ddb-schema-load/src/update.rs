@@ -1,0 +1,128 @@
+//! `--update`: one change after the other, each waited for.
+
+use aws_sdk_dynamodb::types::TableDescription;
+use ops_common::confirm::Risk;
+use ops_common::env;
+use ops_common::error::{Error, Exit};
+use ops_common::table_lifecycle::{let_items_expire, size, update};
+use ops_common::target::Target;
+use ops_common::ui::{Ui, count, quoted};
+
+use crate::{Report, Work, show, show_differences};
+
+impl Work<'_> {
+    pub(crate) async fn update(&self, live: TableDescription, ui: &Ui) -> Result<(), Error> {
+        // A table that somebody is changing takes no other change.
+        let live = if self.args.dry_run { live } else { self.active(ui).await? };
+        let differences = self.differences(&live).await?;
+        let report = Report { updated: Some(Vec::new()), ..self.report(Some(&live)) };
+        if differences.is_empty() {
+            let words = "already there, same definition; nothing is changed";
+            return show(&report, words, &self.args, ui);
+        }
+        let plan = self.definition.plan(&live);
+        if !plan.impossible.is_empty() {
+            let report = Report { differences: plan.impossible, ..report };
+            show_differences(&report, &self.args, ui)?;
+            return Err(self.only_a_new_table(&report));
+        }
+        let ttl = differences.iter().find(|difference| difference.path == "TimeToLive");
+        if let Some(ttl) = ttl.filter(|ttl| ttl.live != "(none)") {
+            return Err(Error::new(format!(
+                "items of `{}` expire by `{}` already, and DynamoDB takes one change of that an hour; nothing is changed",
+                self.table(), ttl.live
+            ))
+            .hint(format!(
+                "end it first: `aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=false,AttributeName={}`",
+                self.table(), ttl.live
+            )));
+        }
+        let ttl = ttl.map(|ttl| ttl.definition.as_str());
+        let mut steps: Vec<String> =
+            plan.changes.iter().map(|change| change.what.clone()).collect();
+        steps.extend(ttl.map(|attribute| format!("let items expire by `{attribute}`")));
+        if self.args.dry_run {
+            for step in &steps {
+                ui.note(format_args!("would {step}"));
+            }
+            let words =
+                format!("{} to make; nothing is changed (--dry-run)", count(steps.len(), "change"));
+            return show(
+                &Report { updated: Some(steps), differences, ..report },
+                &words,
+                &self.args,
+                ui,
+            );
+        }
+
+        let destroys = ttl.is_some() || plan.changes.iter().any(|change| change.destroys);
+        let risk = match self.args.target.target {
+            Target::Local => Risk::None,
+            Target::Prod if destroys => Risk::Destroys,
+            Target::Prod => Risk::Changes,
+        };
+        let mut what = format!(
+            "{}: this changes the table `{}` ({}):",
+            self.db.place(),
+            self.table(),
+            size(&live)
+        );
+        for step in &steps {
+            what += &format!("\n- {step}");
+        }
+        if ttl.is_some() {
+            what += "\nItems that are past their time by then are deleted within days, and cannot be brought back.";
+        }
+        let permit = self.consent(&what, risk, ui).await?;
+        for (done, change) in plan.changes.iter().enumerate() {
+            ui.note(format_args!("{} of {}: {}", done + 1, steps.len(), change.what));
+            let changed = match update(&self.db, &permit, change).await {
+                Ok(()) => self.active(ui).await.map(drop),
+                Err(error) => Err(error),
+            };
+            changed.map_err(|error| not_all(error, &steps, done))?;
+        }
+        if let Some(attribute) = ttl {
+            ui.note(format_args!("{0} of {0}: {1}", steps.len(), steps[steps.len() - 1]));
+            let changed = let_items_expire(&self.db, &permit, attribute).await;
+            changed.map_err(|error| not_all(error, &steps, steps.len() - 1))?;
+        }
+
+        let live = self.active(ui).await?;
+        let words = format!("{} made, now as the definition says", count(steps.len(), "change"));
+        let report = Report {
+            updated: Some(steps),
+            differences: self.differences(&live).await?,
+            ..self.report(Some(&live))
+        };
+        if report.differences.is_empty() {
+            return show(&report, &words, &self.args, ui);
+        }
+        show_differences(&report, &self.args, ui)?;
+        Err(Error::new(format!(
+            "every change of `{}` is made, and the server still shows differences",
+            self.table()
+        )))
+    }
+
+    fn only_a_new_table(&self, report: &Report) -> Error {
+        let table = self.table();
+        let target = self.args.target.target.as_argument();
+        let what = quoted(report.differences.iter().map(|difference| &difference.path));
+        let export =
+            env::invocation(&format!("ddb-export{target} --table {table} --out {table}.json.gz"));
+        Error::new(format!("only a new table can have another {what}; nothing is changed"))
+            .hint(format!("load the definition under another name (--table NAME) and copy the items: `{export}`, then ddb-import"))
+    }
+}
+
+/// The error of a change, with what is done by then.
+fn not_all(error: Error, steps: &[String], done: usize) -> Error {
+    let error = match &steps[..done] {
+        [] => error,
+        made => error.cause(format!("made before: {}", made.join("; "))).exit(Exit::Partial),
+    };
+    error
+        .cause(format!("not known to be made: {}", steps[done..].join("; ")))
+        .hint("run it again: it goes on with what is missing then")
+}
