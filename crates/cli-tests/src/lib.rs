@@ -66,6 +66,9 @@ pub const NOBODYS: &str = "http://192.0.2.1";
 /// The account of the calls in `prod`.
 pub const ACCOUNT: &str = "111122223333";
 
+/// The password of the tests' Postgres, which nothing may show: [`Run`] looks.
+pub const PASSWORD: &str = "s3cret-of-the-tests";
+
 /// An account of which STS says who one is, and nothing else.
 fn shared_account() -> &'static str {
     static SHARED: OnceLock<String> = OnceLock::new();
@@ -128,16 +131,26 @@ struct Server {
 }
 
 impl Server {
+    fn start() -> Self {
+        let ui = Ui::new(ColorChoice::Never, false);
+        let cluster = Cluster::throw_away(&ui).expect("Postgres starts");
+        let folder = TempDir::new().expect("temporary folder");
+        let change = format!("ALTER USER postgres PASSWORD '{PASSWORD}'");
+        run_sql(&cluster.url("postgres"), &change);
+        Self { cluster, folder }
+    }
+
+    fn url(&self, database: &str) -> String {
+        self.cluster.url(database).replace(":password@", &format!(":{PASSWORD}@"))
+    }
+
     fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = shared.upgrade() {
             return server;
         }
-        let ui = Ui::new(ColorChoice::Never, false);
-        let cluster = Cluster::throw_away(&ui).expect("Postgres starts");
-        let folder = TempDir::new().expect("temporary folder");
-        let server = Arc::new(Self { cluster, folder });
+        let server = Arc::new(Self::start());
         let certified =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
         let certificate = certified.cert.pem();
@@ -177,23 +190,27 @@ impl Server {
     }
 
     fn sql(&self, database: &str, statement: &str) -> Vec<String> {
-        block_on(async {
-            let (client, connection) =
-                tokio_postgres::connect(&self.cluster.url(database), NoTls).await.expect("connect");
-            let connection = tokio::spawn(connection);
-            let messages = client.simple_query(statement).await;
-            drop(client);
-            let _ = connection.await;
-            let messages = messages.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-            let first_column = |message: &tokio_postgres::SimpleQueryMessage| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => {
-                    Some(row.get(0).unwrap_or("NULL").to_owned())
-                }
-                _ => None,
-            };
-            messages.iter().filter_map(first_column).collect()
-        })
+        run_sql(&self.url(database), statement)
     }
+}
+
+/// Runs SQL; the first column.
+fn run_sql(url: &str, statement: &str) -> Vec<String> {
+    block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connect");
+        let connection = tokio::spawn(connection);
+        let messages = client.simple_query(statement).await;
+        drop(client);
+        let _ = connection.await;
+        let messages = messages.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+        let first_column = |message: &tokio_postgres::SimpleQueryMessage| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => {
+                Some(row.get(0).unwrap_or("NULL").to_owned())
+            }
+            _ => None,
+        };
+        messages.iter().filter_map(first_column).collect()
+    })
 }
 
 /// One Cognito for all tests of this process; `None` only where it cannot be
@@ -274,10 +291,7 @@ impl World {
 
     /// A Postgres of its own, whose certificate can be changed.
     pub fn postgres_alone() -> Self {
-        let ui = Ui::new(ColorChoice::Never, false);
-        let cluster = Cluster::throw_away(&ui).expect("Postgres starts");
-        let folder = TempDir::new().expect("temporary folder");
-        let world = Self::new(None, Some(Arc::new(Server { cluster, folder })));
+        let world = Self::new(None, Some(Arc::new(Server::start())));
         world.server_sql(&format!("CREATE DATABASE {}", world.database));
         world
     }
@@ -377,12 +391,12 @@ impl World {
     /// The URL of its database, by TLS, with its own authority.
     pub fn prod_url(&self) -> String {
         let server = self.server.as_ref().expect("this world has a Postgres");
-        format!("{}?sslrootcert={}", server.cluster.url(&self.database), server.ca_file().display())
+        format!("{}?sslrootcert={}", server.url(&self.database), server.ca_file().display())
     }
 
     /// The URL of its database, in plain text.
     pub fn local_url(&self) -> String {
-        self.server.as_ref().expect("this world has a Postgres").cluster.url(&self.database)
+        self.server.as_ref().expect("this world has a Postgres").url(&self.database)
     }
 
     /// The same for another user of it.
@@ -548,6 +562,14 @@ fn plain_http() -> aws_sdk_dynamodb::config::SharedHttpClient {
     db.client().config().http_client().expect("an explicit HTTP client")
 }
 
+/// Fails where a password is shown. What a stand-in of psql says of its environment
+/// is its own.
+fn hides_passwords(run: Run) -> Run {
+    let shows = |line: &str| line.contains(PASSWORD) && !line.starts_with("PGPASSWORD=");
+    assert!(!run.stdout.lines().chain(run.stderr.lines()).any(shows), "a password is shown\n{run}");
+    run
+}
+
 /// What a program said and how it ended.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -564,11 +586,11 @@ impl Run {
     pub fn of(mut command: Command) -> Self {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Self {
+        hides_passwords(Self {
             stdout: text(output.stdout),
             stderr: text(output.stderr),
             status: output.status.code(),
-        }
+        })
     }
 
     /// Like [`Run::of`], with `input` on stdin.
@@ -581,11 +603,11 @@ impl Run {
         drop(stdin);
         let output = child.wait_with_output().expect("wait");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Self {
+        hides_passwords(Self {
             stdout: text(output.stdout),
             stderr: text(output.stderr),
             status: output.status.code(),
-        }
+        })
     }
 
     /// Exit status 0.

@@ -206,6 +206,11 @@ impl Service {
                 let Some(connector) = failure.as_connector_error() else {
                     return self.unreachable("");
                 };
+                let cause = root(connector).to_string();
+                if cause.contains("connection closed") || cause.contains("connection reset") {
+                    return self.unreachable(&cause);
+                }
+                // What is no connection's: credentials, mostly.
                 if connector.is_other() {
                     return self.not_sent(doing, connector);
                 }
@@ -223,6 +228,15 @@ impl Service {
                     ))
                     .cause(cause)
                     .hint("look at the endpoint's host name");
+                }
+                if cause.contains("certificate") {
+                    return Error::new(format!(
+                        "cannot trust {} at {}",
+                        self.name,
+                        self.endpoint_text()
+                    ))
+                    .cause(cause)
+                    .hint("a proxy on the way, perhaps, whose certificate nobody vouches for here: SSL_CERT_FILE names a file of those that are trusted");
                 }
                 self.unreachable(&cause)
             }
@@ -313,6 +327,9 @@ fn service_error(doing: &str, error: &(impl ProvideErrorMetadata + StdError)) ->
         | "InvalidClientTokenId" => {
             result.hint("sign in again (`aws sso login`) or choose another profile with --profile")
         }
+        "RegionDisabledException" => result.hint(
+            "choose another region with --region or AWS_REGION, or let the account use this one",
+        ),
         _ => result,
     }
 }

@@ -24,6 +24,7 @@ use crate::tls::{self, RootCert, SslMode};
 use crate::ui::Ui;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEPALIVE: Duration = Duration::from_secs(20);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_LOCAL_URL: &str = "postgresql://postgres:password@localhost:5432/cruddur";
 
@@ -152,6 +153,11 @@ impl ConnectionUrl {
         });
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        // A server that is gone without a word is noticed within a minute.
+        if !query.contains("keepalives") {
+            config.keepalives_idle(KEEPALIVE);
+            config.keepalives_interval(KEEPALIVE).keepalives_retries(2);
         }
         if config.get_application_name().is_none() {
             config.application_name("cruddur-ops");
@@ -362,7 +368,8 @@ impl Db {
         &mut self.client
     }
 
-    /// Runs one statement and returns its rows. `title` says what it is for.
+    /// Runs one statement that is quick and returns its rows. `title` says what it is
+    /// for.
     ///
     /// # Errors
     /// Where Postgres refuses it.
@@ -373,7 +380,16 @@ impl Db {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
         trace(&self.ui, title, sql, params);
-        self.client.query(sql, params).await.map_err(|error| sql_error(title, &error))
+        match tokio::time::timeout(env::timeout(), self.client.query(sql, params)).await {
+            Ok(answer) => answer.map_err(|error| sql_error(title, &error)),
+            Err(_) => Err(Error::new(format!("cannot {title}"))
+                .cause(format!("Postgres gave no answer within {} s", env::timeout().as_secs()))
+                .hint(format!(
+                    "look whether a lock is waited for (`{}`); {} sets how long an answer may take",
+                    env::invocation("db-sessions --long"),
+                    env::OPS_TIMEOUT_SECS
+                ))),
+        }
     }
 }
 
@@ -390,7 +406,11 @@ pub fn trace(ui: &Ui, title: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) {
 #[must_use]
 pub fn sql_error(title: &str, error: &tokio_postgres::Error) -> Error {
     let result = Error::new(format!("cannot {title}"));
-    let Some(db) = error.as_db_error() else { return result.source_chain(error) };
+    let Some(db) = error.as_db_error() else {
+        return result
+            .source_chain(error)
+            .hint("the server went away meanwhile: look at it (`db-sessions`), then run it again");
+    };
     let mut result = result.cause(db.message());
     if let Some(detail) = db.detail() {
         result = result.cause(detail);
@@ -458,7 +478,10 @@ fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectE
                     refused.hint(format!("look at user and password in {variable}")),
                 )
             }
-            _ => ConnectError::Other(refused),
+            SqlState::INSUFFICIENT_PRIVILEGE => ConnectError::Other(refused.hint(format!(
+                "the user in {variable} may not use this database: its owner can GRANT CONNECT"
+            ))),
+            _ => ConnectError::Other(refused.hint(format!("look at {variable}"))),
         };
     }
     let mut root: &(dyn std::error::Error + 'static) = error;

@@ -29,6 +29,7 @@ use tokio::time::sleep;
 use crate::attributes::Attributes;
 use crate::capacity::Bucket;
 use crate::dynamodb::Dynamo;
+use crate::env;
 use crate::error::Error;
 use crate::records::Item;
 use crate::retry::{Backoff, Failure, judge};
@@ -100,7 +101,7 @@ impl Scan {
             .scan()
             .table_name(table)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let give_up_after = GIVE_UP_AFTER;
+        let give_up_after = GIVE_UP_AFTER.min(env::timeout());
         let (db, table) = (db.clone(), table.to_owned());
         Self { db, table, request, limit: None, give_up_after }
     }

@@ -126,3 +126,27 @@ fn a_tunnel_to_production_is_refused() {
         .prints_only("")
         .says("is stamped `prod`, and the target is `local`");
 }
+
+/// What anybody on the machine can read of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_list_shows_no_password() {
+    if !has_psql() {
+        return;
+    }
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let mut command = world.tool("db-connect", &["--", "-Xc", "SELECT pg_sleep(600)"]);
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().expect("spawn");
+    let mut words = String::new();
+    cli_tests::wait_for("psql", || {
+        let line = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();
+        words = String::from_utf8_lossy(&line).replace('\0', " ");
+        // Debian's is a script that becomes the real one.
+        words.contains("psql") && !words.contains("db-connect")
+    });
+    assert!(words.ends_with(" -Xc SELECT pg_sleep(600) "), "{words}");
+    assert!(!words.contains(cli_tests::PASSWORD) && !words.contains("://"), "{words}");
+    child.kill().expect("kill");
+    let _ = child.wait();
+}

@@ -403,14 +403,14 @@ fn verbose_shows_statements_with_titles_and_no_password() {
         .succeeds()
         .says("> count the sessions: SELECT EXISTS")
         .says("> load the schema: -- The app's people")
-        .does_not_say("password");
+        .does_not_say(cli_tests::PASSWORD);
 }
 
 #[test]
 fn a_bad_password_does_not_wait() {
     let world = World::postgres();
     let mut command = world.tool("db-setup", &["--wait", "600"]);
-    command.env("CONNECTION_URL", world.local_url().replace(":password@", ":s3cret@"));
+    command.env("CONNECTION_URL", world.url_of("postgres", "s3cret"));
     Run::of(command)
         .ends_with(1)
         .says("refuses the connection")

@@ -14,6 +14,7 @@ mod db_setup;
 mod drop_table;
 mod dynalite;
 mod export;
+mod fault_table;
 mod faults;
 mod help;
 mod identities;

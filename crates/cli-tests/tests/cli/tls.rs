@@ -4,6 +4,9 @@
 use cli_tests::{Run, World};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
+/// Valid while anybody runs this.
+const NOW: (i32, i32) = (2020, 4000);
+
 /// An authority, and the file of its certificate.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -22,12 +25,10 @@ impl Authority {
     }
 
     /// Gives the server a certificate for `host`.
-    fn certify(&self, world: &World, host: &str, expired: bool) {
+    fn certify(&self, world: &World, host: &str, years: (i32, i32)) {
         let mut params = CertificateParams::new([host.to_owned()]).expect("parameters");
-        if expired {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2021, 1, 1);
-        }
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         world.use_certificate(Some((&certificate.pem(), &key.serialize_pem())));
@@ -64,7 +65,7 @@ fn every_mode_with_every_certificate() {
         ));
     };
 
-    ours.certify(&world, "127.0.0.1", false);
+    ours.certify(&world, "127.0.0.1", NOW);
     fine(run(&format!("?sslrootcert={}", ours.file)));
     fine(by("verify-full", &ours));
     less(by("verify-ca", &ours), "verify-ca");
@@ -93,7 +94,7 @@ fn every_mode_with_every_certificate() {
     refused(run(""), unknown, name_it);
     refused(run("?sslmode=verify-ca"), unknown, name_it);
 
-    ours.certify(&world, "db.example.com", false);
+    ours.certify(&world, "db.example.com", NOW);
     let wrong_host = "wrong host: its certificate is for another name";
     let rename = "name the server in PROD_CONNECTION_URL as its certificate does";
     refused(by("verify-full", &ours), wrong_host, rename);
@@ -102,11 +103,19 @@ fn every_mode_with_every_certificate() {
     less(run("?sslmode=require"), "require");
     refused(by("verify-ca", &theirs), unknown, name_it);
 
-    ours.certify(&world, "127.0.0.1", true);
+    ours.certify(&world, "127.0.0.1", (2020, 2021));
     let expired = "expired: its certificate is out of date";
     refused(by("verify-full", &ours), expired, "renew the server's certificate");
     refused(by("verify-ca", &ours), expired, "renew the server's certificate");
     less(run("?sslmode=require"), "require");
+
+    // To a machine whose clock is behind.
+    ours.certify(&world, "127.0.0.1", (4000, 4001));
+    refused(
+        by("verify-full", &ours),
+        "its certificate is not valid yet",
+        "this machine's clock is off",
+    );
 
     world.use_certificate(None);
     for mode in ["verify-full", "verify-ca", "require"] {
