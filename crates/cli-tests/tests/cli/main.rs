@@ -11,6 +11,7 @@ mod compose;
 mod connect;
 mod conversations;
 mod db_setup;
+mod docs;
 mod drop_table;
 mod dynalite;
 mod export;

@@ -205,3 +205,23 @@ fn help_says_what_it_takes() {
         assert!(run.stdout.contains(word), "{run}");
     }
 }
+
+#[test]
+fn the_readmes_calls_work() {
+    let Some(group) = Group::new() else { return };
+    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("README.md");
+    let calls: Vec<&str> =
+        readme.lines().filter(|line| line.starts_with("scripts/rds-update-sg-rule ")).collect();
+    assert_eq!(calls.len(), 2);
+    for call in calls {
+        let mut command = group.script(&[]);
+        let env: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        command = Command::new("bash");
+        command.args(["-c", call]).env_clear().envs(env).current_dir(workspace());
+        Run::of(command).succeeds().prints("203.0.113.7/32");
+    }
+    assert_eq!(group.rule(), ("203.0.113.7/32".into(), "ann, at home".into()));
+}
