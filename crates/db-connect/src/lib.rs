@@ -19,7 +19,8 @@ use ops_common::ui::Ui;
 ///
 /// The database is the one of CONNECTION_URL, in `prod` PROD_CONNECTION_URL. The
 /// password goes through psql's environment, never through its arguments. In
-/// `prod` transactions are read-only, unless --write is given.
+/// `prod` transactions are read-only, unless --write is given. The exit code is
+/// psql's.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    refuse_another_database(&args.psql)?;
     let target = args.target.target;
     let url = ConnectionUrl::from_env(target)?;
     url.announce(ui);
@@ -71,8 +73,11 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let variables = url.libpq_environment();
     psql.envs(variables.iter().cloned());
     if target == Target::Prod {
-        psql.arg("--set=PROMPT1=prod %/%R%x%# ");
-        if !args.write {
+        let prompt = if args.write { "prod, writing" } else { "prod" };
+        psql.arg(format!("--set=PROMPT1={prompt} %/%R%x%# "));
+        if args.write {
+            ui.note("transactions can write (--write)");
+        } else {
             ui.note("transactions are read-only; --write lets them write");
             let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
             let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
@@ -87,4 +92,113 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             .hint("macOS: `brew install libpq`, and put its `bin` on the PATH"),
         _ => Error::new("cannot run `psql`").cause(error),
     })
+}
+
+/// psql's options that say where to connect, and those that take a value.
+const WHERE: [(char, &str); 4] = [('d', "dbname"), ('h', "host"), ('p', "port"), ('U', "username")];
+const SHORT_WITH_VALUE: &str = "cfvPFRToL";
+const LONG_WITH_VALUE: [&str; 10] = [
+    "command",
+    "field-separator",
+    "file",
+    "log-file",
+    "output",
+    "pset",
+    "record-separator",
+    "set",
+    "table-attr",
+    "variable",
+];
+
+/// Refuses arguments of psql by which it would connect elsewhere than was looked at.
+/// <https://www.postgresql.org/docs/current/app-psql.html>
+fn refuse_another_database(arguments: &[OsString]) -> Result<(), Error> {
+    let refused = |argument: &str| {
+        Err(Error::usage(format!(
+            "psql's argument `{argument}` says where to connect, and the target does that"
+        ))
+        .hint("another database is another URL in CONNECTION_URL or PROD_CONNECTION_URL")
+        .hint("a statement is given with `-c`, a file with `-f`"))
+    };
+    let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
+    while let Some(argument) = arguments.next() {
+        if let Some(long) = argument.strip_prefix("--").filter(|long| !long.is_empty()) {
+            // Abbreviations are taken too.
+            let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+            if WHERE.iter().any(|(_, option)| option.starts_with(name)) {
+                return refused(&argument);
+            }
+            let takes_value = LONG_WITH_VALUE.iter().any(|option| option.starts_with(name));
+            if takes_value && value.is_none() {
+                arguments.next();
+            }
+        } else if let Some(letters) =
+            argument.strip_prefix('-').filter(|l| !l.is_empty() && *l != "-")
+        {
+            for (at, letter) in letters.char_indices() {
+                if WHERE.iter().any(|(option, _)| *option == letter) {
+                    return refused(&argument);
+                }
+                if SHORT_WITH_VALUE.contains(letter) {
+                    if at + letter.len_utf8() == letters.len() {
+                        arguments.next();
+                    }
+                    break;
+                }
+            }
+        } else {
+            return refused(&argument);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> bool {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        refuse_another_database(&arguments).is_err()
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_refused() {
+        for arguments in [
+            &["other"][..],
+            &["postgresql://h/d"],
+            &["-d", "other"],
+            &["-dother"],
+            &["-Xdother"],
+            &["-h", "h"],
+            &["-U", "u"],
+            &["-p1"],
+            &["--dbname=other"],
+            &["--db", "other"],
+            &["--host", "h"],
+            &["--user=u"],
+            &["--port=1"],
+            &["-c", "SELECT 1", "other"],
+            &["--", "other"],
+            &["-At", "-"],
+        ] {
+            assert!(refused(arguments), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_stays_is_not() {
+        for arguments in [
+            &[][..],
+            &["-c", "-d"],
+            &["-XAtc", "SELECT 1"],
+            &["-cSELECT 1"],
+            &["-f", "file.sql", "-v", "ON_ERROR_STOP=1"],
+            &["--command", "TABLE users"],
+            &["--set=ON_ERROR_STOP=1", "--csv", "--pset", "null=-"],
+            &["-x", "-q", "--no-psqlrc"],
+        ] {
+            assert!(!refused(arguments), "{arguments:?}");
+        }
+    }
 }

@@ -57,8 +57,11 @@ pub fn main() -> ExitCode {
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let Some(table) = args.table.as_deref() else {
-        return Err(Error::usage("no TABLE is named")
-            .hint(format!("did you mean `{}`?", invocation("ddb-drop TABLE prod"))));
+        return Err(Error::usage("no TABLE is named").hint(format!(
+            "`{}`; `{}` shows what there is",
+            invocation("ddb-drop TABLE"),
+            invocation("ddb-list-tables")
+        )));
     };
     if matches!(table, "prod" | "local") {
         let named = <Target as ValueEnum>::from_str(&args.target, false).is_err();
@@ -96,7 +99,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     };
     if live.deletion_protection_enabled() == Some(true) {
         return Err(Error::new(format!("the table `{table}` is protected from deletion")).hint(format!(
-            "lift it with `aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled`"
+            "lift it with `aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled{}`",
+            db.aws_cli_options()
         )));
     }
     let caller = db.caller(ui).await?;

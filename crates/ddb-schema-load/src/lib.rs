@@ -91,9 +91,14 @@ struct Report {
     /// none: there is no such table
     status: Option<String>,
     created: bool,
-    /// with --update: what was done, or with --dry-run would be
+    /// whether nothing was to be changed
+    dry_run: bool,
+    /// with --update: the changes that were made
     #[serde(skip_serializing_if = "Option::is_none")]
     updated: Option<Vec<String>>,
+    /// with --update --dry-run: the changes that there are to make
+    #[serde(skip_serializing_if = "Option::is_none")]
+    planned: Option<Vec<String>>,
     differences: Vec<Difference>,
 }
 
@@ -196,7 +201,9 @@ impl Work<'_> {
                 .and_then(|live| live.table_status())
                 .map(|status| status.as_str().to_owned()),
             created: false,
+            dry_run: self.args.dry_run,
             updated: None,
+            planned: None,
             differences: Vec::new(),
         }
     }
@@ -246,11 +253,15 @@ impl Work<'_> {
         }
         show_differences(&report, &self.args, ui)?;
         let table = self.table();
+        let differs =
+            format!("`{table}` is there and differs from the definition; nothing is changed");
+        let impossible = self.definition.plan(&live).impossible;
+        if !impossible.is_empty() {
+            return Err(self.only_a_new_table(Error::new(differs), &impossible));
+        }
         let target = self.args.target.target.as_argument();
         let update = format!("ddb-schema-load{target} --update --dry-run");
-        Err(Error::new(format!(
-            "`{table}` is there and differs from the definition; nothing is changed"
-        ))
+        Err(Error::new(differs)
         .hint(format!(
             "to make it what the definition says: --update; `{}` with the same options shows how",
             env::invocation(&update)

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::TableDescription;
 use ops_common::confirm::Risk;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
+use ops_common::table::Difference;
 use ops_common::table_lifecycle::{let_items_expire, size, update};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, quoted};
@@ -15,16 +16,20 @@ impl Work<'_> {
         // A table that somebody is changing takes no other change.
         let live = if self.args.dry_run { live } else { self.active(ui).await? };
         let differences = self.differences(&live).await?;
-        let report = Report { updated: Some(Vec::new()), ..self.report(Some(&live)) };
+        let report = self.report(Some(&live));
         if differences.is_empty() {
             let words = "already there, same definition; nothing is changed";
             return show(&report, words, &self.args, ui);
         }
         let plan = self.definition.plan(&live);
         if !plan.impossible.is_empty() {
-            let report = Report { differences: plan.impossible, ..report };
-            show_differences(&report, &self.args, ui)?;
-            return Err(self.only_a_new_table(&report));
+            let error = Error::new(format!(
+                "`{}` cannot be made what the definition says; nothing is changed",
+                self.table()
+            ));
+            let error = self.only_a_new_table(error, &plan.impossible);
+            show_differences(&Report { differences, ..report }, &self.args, ui)?;
+            return Err(error);
         }
         let ttl = differences.iter().find(|difference| difference.path == "TimeToLive");
         if let Some(ttl) = ttl.filter(|ttl| ttl.live != "(none)") {
@@ -33,8 +38,8 @@ impl Work<'_> {
                 self.table(), ttl.live
             ))
             .hint(format!(
-                "end it first: `aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=false,AttributeName={}`",
-                self.table(), ttl.live
+                "end it first: `aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=false,AttributeName={}{}`",
+                self.table(), ttl.live, self.db.aws_cli_options()
             )));
         }
         let ttl = ttl.map(|ttl| ttl.definition.as_str());
@@ -48,7 +53,7 @@ impl Work<'_> {
             let words =
                 format!("{} to make; nothing is changed (--dry-run)", count(steps.len(), "change"));
             return show(
-                &Report { updated: Some(steps), differences, ..report },
+                &Report { planned: Some(steps), differences, ..report },
                 &words,
                 &self.args,
                 ui,
@@ -105,14 +110,15 @@ impl Work<'_> {
         )))
     }
 
-    fn only_a_new_table(&self, report: &Report) -> Error {
+    pub(crate) fn only_a_new_table(&self, error: Error, impossible: &[Difference]) -> Error {
         let table = self.table();
         let target = self.args.target.target.as_argument();
-        let what = quoted(report.differences.iter().map(|difference| &difference.path));
+        let what = quoted(impossible.iter().map(|difference| &difference.path));
         let export =
             env::invocation(&format!("ddb-export{target} --table {table} --out {table}.json.gz"));
-        Error::new(format!("only a new table can have another {what}; nothing is changed"))
-            .hint(format!("load the definition under another name (--table NAME) and copy the items: `{export}`, then ddb-import"))
+        error.cause(format!("only a new table can have another {what}")).hint(format!(
+            "load the definition under another name (--table NAME) and copy the items: `{export}`, then ddb-import"
+        ))
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Caller {
 /// Another account than the expected one, or one that cannot be told where one is
 /// expected.
 pub async fn identify(config: &SdkConfig, region: &str, ui: &Ui) -> Result<Caller, Error> {
-    let expected = expected_account()?;
+    let expected = expected()?;
     let endpoint = env::var(env::AWS_ENDPOINT_URL_STS);
     let endpoint =
         endpoint.map(|text| Endpoint::parse(&text, env::AWS_ENDPOINT_URL_STS)).transpose()?;
@@ -84,10 +84,14 @@ pub async fn identify(config: &SdkConfig, region: &str, ui: &Ui) -> Result<Calle
     }
 }
 
-fn expected_account() -> Result<Option<String>, Error> {
+/// The account that `OPS_EXPECTED_ACCOUNT_ID` names.
+///
+/// # Errors
+/// Where that is no account's id.
+pub fn expected() -> Result<Option<String>, Error> {
     let Some(expected) = env::var(env::OPS_EXPECTED_ACCOUNT_ID) else { return Ok(None) };
     if expected.len() != 12 || !expected.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::new(format!(
+        return Err(Error::usage(format!(
             "{} is `{expected}`, which is no account's id",
             env::OPS_EXPECTED_ACCOUNT_ID
         ))

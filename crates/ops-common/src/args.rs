@@ -51,7 +51,7 @@ pub struct UiArgs {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Say on stderr only warnings, questions and errors
+    /// Say on stderr only warnings, questions, errors, and where `prod` acts
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 

@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::{Duration, Instant};
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -27,6 +29,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
 };
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
+use crate::account;
 use crate::env;
 use crate::error::Error;
 use crate::net::is_this_machine;
@@ -72,9 +75,11 @@ pub async fn account_config(
     endpoint: Option<&Endpoint>,
 ) -> Result<SdkConfig, Error> {
     check_retry_mode()?;
+    account::expected()?;
     refuse_sts_on_this_machine().await?;
+    let http_client = https_client(ProxyConfig::from_env());
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https_client(ProxyConfig::from_env()))
+        .http_client(http_client.clone())
         .timeout_config(timeouts())
         .retry_config(RetryConfig::standard());
     // The SDK takes an empty variable for a region.
@@ -87,7 +92,18 @@ pub async fn account_config(
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint.as_str());
     }
-    Ok(loader.load().await)
+    let config = loader.load().await;
+    let Some(profile) = profile else { return Ok(config) };
+    // As in the AWS CLI: a profile that is named goes before keys in the environment.
+    let provider = ProviderConfig::default()
+        .with_http_client(http_client)
+        .with_region(config.region().cloned());
+    let credentials = ProfileFileCredentialsProvider::builder()
+        .configure(&provider)
+        .profile_name(profile)
+        .build();
+    let credentials = SharedCredentialsProvider::new(credentials);
+    Ok(config.into_builder().credentials_provider(credentials).build())
 }
 
 /// `AWS_REGION`, else `AWS_DEFAULT_REGION`.
@@ -221,13 +237,12 @@ impl Service {
                     _ => cause.to_string(),
                 };
                 if cause.contains("lookup address") {
-                    return Error::new(format!(
-                        "cannot reach {} at {}",
-                        self.name,
-                        self.endpoint_text()
-                    ))
-                    .cause(cause)
-                    .hint("look at the endpoint's host name");
+                    let hint = match &self.endpoint {
+                        Some(_) => "look at the endpoint's host name".to_owned(),
+                        None => format!("is `{}` a region? and look at the network", self.region),
+                    };
+                    let error = format!("cannot reach {} at {}", self.name, self.endpoint_text());
+                    return Error::new(error).cause(cause).hint(hint);
                 }
                 if cause.contains("certificate") {
                     return Error::new(format!(

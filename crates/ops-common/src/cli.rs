@@ -23,7 +23,13 @@ pub fn main<Args: Parser>(
     main_with_own_interrupt(ui_args, async |args, ui| {
         let outcome = tokio::select! {
             outcome = run(args, ui) => outcome,
-            _ = tokio::signal::ctrl_c() => Err(Error::new("interrupted").exit(Exit::Interrupted)),
+            _ = tokio::signal::ctrl_c() => {
+                if ui.is_terminal() {
+                    // Behind what the terminal shows of the key.
+                    ui.say("");
+                }
+                Err(Error::new("interrupted").exit(Exit::Interrupted))
+            }
         };
         outcome.map(|()| ExitCode::SUCCESS)
     })

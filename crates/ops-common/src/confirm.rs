@@ -7,7 +7,7 @@ use crate::account::Caller;
 use crate::args::ConfirmArgs;
 use crate::error::{Error, Exit};
 use crate::target::Target;
-use crate::ui::Ui;
+use crate::ui::{Ui, printable};
 
 /// Leave to change or destroy one resource in one target. Taken by value, so
 /// that it serves once; only this module makes one.
@@ -169,6 +169,9 @@ pub async fn confirm(
     if judge_flags(question, args, caller, asking())? == ByFlags::HasToBeAsked {
         let question = Question { risk: risk(question, caller), ..*question };
         ask(&question, ui).await?;
+    } else if question.target == Target::Prod && question.risk != Risk::None {
+        // For whoever reads the log.
+        ui.note(question.what);
     }
     Ok(Permit { target: question.target, resource: question.resource.to_owned() })
 }
@@ -194,12 +197,18 @@ async fn ask(question: &Question<'_>, ui: &Ui) -> Result<(), Error> {
         // The cursor stands behind the question.
         ui.say("");
     }
-    if is_consent(question, answer.trim()) {
-        Ok(())
-    } else {
-        Err(Error::new(format!("declined; the {kind} `{resource}` is as it was"))
-            .exit(Exit::Declined))
+    let answer = answer.trim();
+    if is_consent(question, answer) {
+        return Ok(());
     }
+    let declined = Error::new(format!("declined; the {kind} `{resource}` is as it was"));
+    let declined = match question.risk {
+        Risk::Destroys if !answer.is_empty() => {
+            declined.cause(format!("`{}` is not its name", printable(answer)))
+        }
+        _ => declined,
+    };
+    Err(declined.exit(Exit::Declined))
 }
 
 fn is_consent(question: &Question<'_>, answer: &str) -> bool {

@@ -25,6 +25,7 @@ pub struct Dynamo {
     target: Target,
     service: Service,
     shared: SdkConfig,
+    profile: Option<String>,
 }
 
 impl Dynamo {
@@ -85,7 +86,8 @@ impl Dynamo {
             refuse_this_machine(endpoint, hosts).await?;
         }
         let region = aws::region_of(&config)?;
-        Ok(Self::new(Target::Prod, &config, endpoint, region, ui))
+        let db = Self::new(Target::Prod, &config, endpoint, region, ui);
+        Ok(Self { profile: args.profile.clone(), ..db })
     }
 
     fn new(
@@ -113,7 +115,7 @@ impl Dynamo {
             local: target == Target::Local,
         };
         let client = Client::from_conf(config.build());
-        Self { client, target, service, shared: shared.clone() }
+        Self { client, target, service, shared: shared.clone(), profile: None }
     }
 
     /// Who would change something here. To be asked before a write.
@@ -151,6 +153,18 @@ impl Dynamo {
     #[must_use]
     pub fn place(&self) -> String {
         format!("target: {}  {}", self.target, self.service.place())
+    }
+
+    /// What a call of the AWS CLI has to say so that it acts in the same place.
+    #[must_use]
+    pub fn aws_cli_options(&self) -> String {
+        let endpoint = self.service.endpoint.as_ref().map(Endpoint::as_str);
+        let option = |name: &str, value: Option<&str>| {
+            value.map_or(String::new(), |value| format!(" --{name} {value}"))
+        };
+        option("region", Some(&self.service.region))
+            + &option("endpoint-url", endpoint)
+            + &option("profile", self.profile.as_deref())
     }
 
     /// The error of a call that was to do `doing` ("list the tables").

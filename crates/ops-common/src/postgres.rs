@@ -136,7 +136,9 @@ impl ConnectionUrl {
             None if target == Target::Local => SslMode::Disable,
             None => SslMode::VerifyFull,
             Some(mode) => SslMode::from_str(&mode, false).map_err(|_| {
-                wrong("its sslmode is none of disable, prefer, require, verify-ca and verify-full")
+                Error::new(format!("{origin} is not a usable Postgres URL"))
+                    .cause("its sslmode is none of disable, prefer, require, verify-ca and verify-full")
+                    .hint("say `sslmode=verify-full`, or leave it out")
             })?,
         };
         // As in libpq: a socket is not encrypted, and an authority that is named is
@@ -420,8 +422,9 @@ pub fn sql_error(title: &str, error: &tokio_postgres::Error) -> Error {
     }
     if *db.code() == SqlState::UNDEFINED_TABLE || *db.code() == SqlState::UNDEFINED_COLUMN {
         result = result.hint(format!(
-            "the database is not set up as the app's: run `{}`",
-            env::invocation("db-setup")
+            "the database is not set up as the app's: `{}`, in `prod` `{}`",
+            env::invocation("db-setup"),
+            env::invocation("db-setup prod --steps schema-load,seed")
         ));
     }
     result
@@ -443,8 +446,9 @@ where
             Error::new(format!("cannot reach Postgres at `{}`", url.server()))
                 .cause("something listens there and does not answer")
                 .hint(format!(
-                    "look at {} and at what listens there: perhaps a dead tunnel",
-                    url.origin
+                    "look at {} and at what listens there: perhaps a dead tunnel; {} sets how long an answer may take",
+                    url.origin,
+                    env::OPS_TIMEOUT_SECS
                 )),
         )),
     }
@@ -533,7 +537,7 @@ fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectE
             || root.to_string().contains("does not support TLS") =>
         {
             ConnectError::Tls(unreachable.cause("the server does not speak TLS").hint(format!(
-                "look at the host and port in {variable}; to do without TLS it has to say `?sslmode=disable`"
+                "look at the host and port in {variable}, and at the server's setting `ssl`"
             )))
         }
         _ => ConnectError::Other(unreachable.cause(root).hint(hint)),

@@ -298,6 +298,10 @@ pub async fn missing(db: &Dynamo, table: &str) -> Error {
 /// Adds the names nearest to `table` to the error that it is not there.
 #[must_use]
 pub fn with_nearest(error: Error, table: &str, names: &[String]) -> Error {
+    let error = match ui::meant(table, names.iter().map(String::as_str)) {
+        Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+        None => error,
+    };
     match ui::nearest(table, names.iter().map(String::as_str), 5).as_slice() {
         [] => error.hint("there are no tables at all"),
         near => error.hint(format!("there is: {}", ui::quoted(near))),

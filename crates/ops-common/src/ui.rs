@@ -219,13 +219,17 @@ impl Ui {
         let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
     }
 
-    /// Says where the tool is about to act.
+    /// Says where the tool is about to act; --quiet leaves it out where that is this
+    /// machine.
     pub fn acts_on(&self, text: impl Display) {
         let text = text.to_string();
+        if self.quiet && text.starts_with("target: local") {
+            return;
+        }
         if self.err_color {
-            self.note(text.dimmed());
+            self.say(text.dimmed());
         } else {
-            self.note(text);
+            self.say(text);
         }
     }
 

@@ -64,7 +64,7 @@ fn an_expected_account_that_is_none_is_an_error() {
     let world = ready();
     let account = answers(|| identity(ACCOUNT));
     for wrong in ["1111-2222-3333", "prod", "11112222333"] {
-        seed(&world, &account, wrong, &["--yes"]).ends_with(1).says(&format!(
+        seed(&world, &account, wrong, &["--yes"]).ends_with(2).says(&format!(
             "error: OPS_EXPECTED_ACCOUNT_ID is `{wrong}`, which is no account's id"
         ));
     }
@@ -218,4 +218,42 @@ fn the_ids_of_another_account_do_not_go_into_production() {
     };
     update("999999999999").ends_with(1).says("error: this is the account 123456789012");
     update("123456789012").succeeds().says("account: 123456789012  principal arn:aws:sts::");
+}
+
+/// Keys in the environment do not go before a profile that is named.
+#[test]
+fn a_profile_that_is_named_is_the_one_that_signs() {
+    let world = World::dynamodb();
+    let config = world.file(
+        "config",
+        "[profile other]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = s3cret\nregion = eu-west-3\n",
+    );
+    let (heard, hears) = std::sync::mpsc::channel::<String>();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    std::thread::spawn(move || {
+        use std::io::{BufRead, Write};
+        for mut client in listener.incoming().flatten() {
+            let reader = std::io::BufReader::new(client.try_clone().expect("clone"));
+            let lines = reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let signed = lines.filter(|line| line.to_lowercase().starts_with("authorization:"));
+            let _ = heard.send(signed.collect());
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\ncontent-type: application/x-amz-json-1.0\r\n\r\n{\"TableNames\": []}");
+        }
+    });
+    let list = |profile: &str| {
+        let mut command = world.prod_command("ddb-list-tables", &["prod", "--profile", profile]);
+        command
+            .args(["--endpoint-url", &url])
+            .env("AWS_CONFIG_FILE", &config)
+            .env_remove("AWS_REGION");
+        Run::of(command)
+    };
+    list("other").says("region eu-west-3");
+    let signed = hears.recv().expect("a request");
+    assert!(signed.contains("Credential=AKIAOTHER/"), "{signed}");
+    let mut command = world.prod_command("ddb-list-tables", &["prod", "--profile", "othr"]);
+    command.args(["--endpoint-url", &url]).env("AWS_CONFIG_FILE", &config);
+    Run::of(command).ends_with(1).prints_only("").says("othr");
+    assert!(hears.try_recv().is_err(), "nothing is sent");
 }

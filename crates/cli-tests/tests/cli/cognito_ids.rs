@@ -312,7 +312,7 @@ fn a_users_table_of_another_shape_is_an_error() {
         .run("update-cognito-user-ids", &[])
         .ends_with(1)
         .says("error: cannot compare the ids")
-        .says("hint: the database is not set up as the app's: run `db-setup`");
+        .says("hint: the database is not set up as the app's: `db-setup`, in `prod` `db-setup prod --steps schema-load,seed`");
 }
 
 #[test]

@@ -40,7 +40,10 @@ fn it_becomes_psql_on_that_database() {
     // Its status is psql's.
     world.run("db-connect", &["--", "-XAtc", "SELECT nonsense"]).ends_with(1);
     world.run("db-connect", &["--", "-Xv", "ON_ERROR_STOP=1", "-f", "none.sql"]).ends_with(1);
-    assert_eq!(world.run("db-connect", &["--", "-Xc", "\\q", "-d", "no=such"]).status, Some(2));
+    assert_eq!(
+        world.run("db-connect", &["--", "-Xv", "ON_ERROR_STOP=1", "-f", "-"]).status,
+        Some(0)
+    );
 }
 
 #[test]
@@ -149,4 +152,20 @@ fn the_process_list_shows_no_password() {
     assert!(!words.contains(cli_tests::PASSWORD) && !words.contains("://"), "{words}");
     child.kill().expect("kill");
     let _ = child.wait();
+}
+
+/// The stamp of the one database says nothing of another.
+#[test]
+fn psqls_arguments_lead_nowhere_else() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    for arguments in
+        [&["-d", "postgres"][..], &["postgres"], &["--host=h"], &["-c", "SELECT 1", "postgres"]]
+    {
+        let command = world.tool("db-connect", &[&["--"], arguments].concat());
+        Run::of(with_fake_psql(command, &world))
+            .ends_with(2)
+            .prints_only("")
+            .says("says where to connect, and the target does that");
+    }
 }

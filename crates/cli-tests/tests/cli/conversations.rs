@@ -194,7 +194,7 @@ fn missing_tables_and_databases_have_hints() {
         .run("ddb-list-conversations", &[])
         .ends_with(1)
         .says("error: cannot look up users by handle")
-        .says("hint: the database is not set up as the app's: run `db-setup`");
+        .says("hint: the database is not set up as the app's: `db-setup`, in `prod` `db-setup prod --steps schema-load,seed`");
 }
 
 /// A database that somebody else made.

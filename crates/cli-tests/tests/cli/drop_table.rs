@@ -39,7 +39,7 @@ fn a_target_in_place_of_the_table_is_a_usage_error() {
         .run("ddb-drop", &[])
         .ends_with(2)
         .says("error: no TABLE is named")
-        .says("did you mean `ddb-drop TABLE prod`?");
+        .says("hint: `ddb-drop TABLE`; `ddb-list-tables` shows what there is");
 }
 
 #[test]

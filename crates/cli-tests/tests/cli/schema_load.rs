@@ -288,7 +288,7 @@ fn keys_and_local_indexes_take_a_new_table() {
             .run("ddb-schema-load", &[&["--schema", &keys, "--update"], dry_run].concat())
             .ends_with(1)
             .prints("KeySchema")
-            .says("error: only a new table can have another `KeySchema`; nothing is changed")
+            .says("error: `cruddur-messages` cannot be made what the definition says; nothing is changed\n  cause: only a new table can have another `KeySchema`\n")
             .says("hint: load the definition under another name");
     }
     world.run("ddb-schema-load", &[]).succeeds().prints("same definition");

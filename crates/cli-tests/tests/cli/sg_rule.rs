@@ -160,6 +160,8 @@ fn what_is_no_single_address_is_refused_before_any_call() {
     }
     run("0.0.0.0", &[]).says("is nobody's address");
     run("127.0.0.1", &[]).says("is nobody's address");
+    run("224.0.0.1", &[]).says("is nobody's address");
+    run("255.255.255.255", &[]).says("is nobody's address");
     run("2001:db8::1", &[]).says("is an IPv6 address");
     run("203.0.113.7", &["--description", "a\"b"]).says("EC2 does not take the description");
     run("203.0.113.7", &["--ipp", "x"]).says("there is no option `--ipp`");
@@ -185,6 +187,9 @@ fn another_rule_another_group_and_another_account_are_refused() {
     refused("DB_SG_RULE_ID", "sgr-0000000000000000f", "error: cannot read the rule");
     refused("DB_SG_ID", "sg-0000000000000000f", "and DB_SG_ID is sg-0000000000000000f");
     refused("OPS_EXPECTED_ACCOUNT_ID", "999999999999", "error: this is the account 123456789012");
+    let mut command = group.script(&["--ip", "203.0.113.7"]);
+    command.env("OPS_EXPECTED_ACCOUNT_ID", "123456789012").env_remove("AWS_ENDPOINT_URL_EC2");
+    Run::of(command).ends_with(1).says("error: AWS_ENDPOINT_URL_STS points STS elsewhere than EC2");
     assert_eq!(group.rule(), before);
     let mut command = group.script(&["--ip", "203.0.113.7"]);
     command.env("OPS_EXPECTED_ACCOUNT_ID", "123456789012");
