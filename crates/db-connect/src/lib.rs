@@ -6,8 +6,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
-use ops_common::args::{TargetArg, UiArgs};
+use ops_common::account::Caller;
+use ops_common::args::{ConfirmArgs, TargetArg, UiArgs};
 use ops_common::cli;
+use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db};
@@ -19,8 +21,9 @@ use ops_common::ui::Ui;
 ///
 /// The database is the one of CONNECTION_URL, in `prod` PROD_CONNECTION_URL. The
 /// password goes through psql's environment, never through its arguments. In
-/// `prod` transactions are read-only, unless --write is given. The exit code is
-/// psql's.
+/// `prod`, and in a database without a stamp, transactions are read-only unless
+/// --write is given, which asks (commands of the server's own, like ALTER SYSTEM,
+/// are no transaction's and are not held back). The exit code is psql's.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -34,7 +37,7 @@ struct Args {
     #[command(flatten)]
     target: TargetArg,
 
-    /// Let transactions in `prod` write
+    /// Let transactions write in `prod`, and in a database without a stamp
     #[arg(long)]
     write: bool,
 
@@ -42,6 +45,8 @@ struct Args {
     #[arg(last = true, value_name = "PSQL-ARGUMENT")]
     psql: Vec<OsString>,
 
+    #[command(flatten)]
+    consent: ConfirmArgs,
     #[command(flatten)]
     ui: UiArgs,
 }
@@ -56,11 +61,34 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     refuse_another_database(&args.psql)?;
     let target = args.target.target;
     let url = ConnectionUrl::from_env(target)?;
+    url.refuse_several_servers()?;
+    let question = Question {
+        target,
+        kind: "database",
+        resource: url.database(),
+        what: "",
+        risk: if target == Target::Prod && args.write { Risk::Changes } else { Risk::None },
+    };
+    check_can_consent(&question, &args.consent)?;
     url.announce(ui);
     // Our errors say how to mend it, and a tunnel to production looks like local.
     let db = Db::connect(&url, ui).await?;
-    stamp::of_this_environment(&db, &url).await?;
+    let stamp = stamp::of_this_environment(&db, &url).await?;
     drop(db);
+    let unknown = target == Target::Local && stamp.is_none();
+    if unknown {
+        ui.warn(format_args!(
+            "`{}` has no stamp, so it may be the end of a tunnel to production",
+            url.database()
+        ));
+    }
+    let guarded = target == Target::Prod || unknown;
+    if guarded && args.write {
+        let what = format!("psql can then change everything in `{url}` that its user may.");
+        let risk = if unknown { Risk::Destroys } else { question.risk };
+        let question = Question { what: &what, risk, ..question };
+        confirm(&question, &args.consent, &Caller::NoAccount, ui).await?;
+    }
 
     let mut psql = Command::new("psql");
     for (name, _) in std::env::vars_os() {
@@ -75,14 +103,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     if target == Target::Prod {
         let prompt = if args.write { "prod, writing" } else { "prod" };
         psql.arg(format!("--set=PROMPT1={prompt} %/%R%x%# "));
-        if args.write {
-            ui.note("transactions can write (--write)");
-        } else {
-            ui.note("transactions are read-only; --write lets them write");
-            let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
-            let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
-            psql.env("PGOPTIONS", format!("{given}-c default_transaction_read_only=on"));
-        }
+    }
+    if guarded && !args.write {
+        ui.note("transactions are read-only; --write lets them write");
+        let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
+        let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
+        psql.env("PGOPTIONS", format!("{given}-c default_transaction_read_only=on"));
     }
     // Returns only where it could not.
     let error = psql.args(args.psql).exec();

@@ -74,9 +74,10 @@ struct Session {
     age_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<String>,
-    /// with the pid who it is: a pid is used again
+    /// since when it is in its state: with the pid it is the very session that was
+    /// seen, and has done nothing since
     #[serde(skip)]
-    began: DateTime<Utc>,
+    since: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -92,14 +93,15 @@ struct Report {
 
 const SESSIONS: &str = "SELECT pid, usename::text, datname::text, host(client_addr),
   nullif(application_name, ''), state, extract(epoch FROM now() - state_change)::float8,
-  query, backend_start
+  query, state_change
 FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+WHERE coalesce(backend_type, 'client backend') = 'client backend' AND datname IS NOT NULL
+  AND pid <> pg_backend_pid()
 ORDER BY datname, backend_start";
 
-/// Ends a session that is still the one that was seen, and idle.
+/// Ends a session that is still as it was seen. The question may have waited.
 const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE pid = $1 AND backend_start = $2 AND state = 'idle' AND datname = current_database()";
+WHERE pid = $1 AND state_change = $2 AND state = 'idle' AND datname = current_database()";
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = args.target.target;
@@ -172,7 +174,7 @@ async fn sessions(db: &Db, with_query: bool) -> Result<Vec<Session>, Error> {
         state: row.get(5),
         age_seconds: row.get::<_, Option<f64>>(6).map(|age| (age * 10.0).round() / 10.0),
         query: row.get::<_, Option<String>>(7).filter(|_| with_query),
-        began: row.get(8),
+        since: row.get(8),
     };
     Ok(rows.iter().map(session).collect())
 }
@@ -195,9 +197,9 @@ async fn kill(
     permit.is_for(url.target(), url.database())?;
     let mut refused = 0;
     for session in idle {
-        match db.query("end a session", KILL, &[&session.pid, &session.began]).await {
+        match db.query("end a session", KILL, &[&session.pid, &session.since]).await {
             Ok(rows) if rows.first().is_some_and(|row| row.get(0)) => killed.push(session.pid),
-            Ok(_) => ui.note(format_args!("{} is gone or no longer idle, and stays", session.pid)),
+            Ok(_) => ui.note(format_args!("{} is gone, or was busy since, and stays", session.pid)),
             Err(error) => {
                 refused += 1;
                 ui.warn(format_args!("{} stays: {error}", session.pid));

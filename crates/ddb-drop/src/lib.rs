@@ -144,8 +144,10 @@ async fn what_is_left(db: &Dynamo, table: &str) -> String {
          brought back: tags, alarms, auto scaling, stream and TTL settings, deletion protection."
             .to_owned()
     } else {
-        "Point-in-time recovery is off: it cannot be undone. Only a backup or a dump that somebody made \
-         before brings the items back (`ddb-export prod --out FILE`)."
-            .to_owned()
+        format!(
+            "Point-in-time recovery is off: it cannot be undone. Only a backup or a dump that somebody made \
+             before brings the items back (`{}`).",
+            invocation(&format!("ddb-export prod --table {table} --out FILE"))
+        )
     }
 }

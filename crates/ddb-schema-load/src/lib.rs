@@ -50,7 +50,8 @@ struct Args {
     schema: Option<PathBuf>,
 
     /// Make a table that differs what the definition says, as far as UpdateTable
-    /// can; an index that the definition does not have is deleted
+    /// can; an index that the definition does not have, or has otherwise, is
+    /// deleted
     #[arg(long)]
     update: bool,
 

@@ -1,15 +1,23 @@
 //! `--update`: one change after the other, each waited for.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::TableDescription;
 use ops_common::confirm::Risk;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
 use ops_common::table::Difference;
+use ops_common::table::update::Change;
 use ops_common::table_lifecycle::{let_items_expire, size, update};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, quoted};
+use tokio::time::{Instant, sleep};
 
 use crate::{Report, Work, show, show_differences};
+
+/// How long DescribeTable may show what was.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(200);
 
 impl Work<'_> {
     pub(crate) async fn update(&self, live: TableDescription, ui: &Ui) -> Result<(), Error> {
@@ -46,6 +54,14 @@ impl Work<'_> {
         let mut steps: Vec<String> =
             plan.changes.iter().map(|change| change.what.clone()).collect();
         steps.extend(ttl.map(|attribute| format!("let items expire by `{attribute}`")));
+        if steps.is_empty() {
+            show_differences(&Report { differences, ..report }, &self.args, ui)?;
+            return Err(Error::new(format!(
+                "no change of `{}` would mend what differs; nothing is changed",
+                self.table()
+            ))
+            .hint("say it in the definition as the live table has it, or make a new table"));
+        }
         if self.args.dry_run {
             for step in &steps {
                 ui.note(format_args!("would {step}"));
@@ -82,7 +98,7 @@ impl Work<'_> {
         for (done, change) in plan.changes.iter().enumerate() {
             ui.note(format_args!("{} of {}: {}", done + 1, steps.len(), change.what));
             let changed = match update(&self.db, &permit, change).await {
-                Ok(()) => self.active(ui).await.map(drop),
+                Ok(()) => self.settled(change, ui).await,
                 Err(error) => Err(error),
             };
             changed.map_err(|error| not_all(error, &steps, done))?;
@@ -108,6 +124,21 @@ impl Work<'_> {
             "every change of `{}` is made, and the server still shows differences",
             self.table()
         )))
+    }
+
+    /// Waits until the change shows: DescribeTable is eventually consistent, and may
+    /// show the table as it was for a moment, ACTIVE. One that does not show is found
+    /// in the end, by what differs.
+    async fn settled(&self, change: &Change, ui: &Ui) -> Result<(), Error> {
+        let visible_by = Instant::now() + VISIBLE_WITHIN;
+        loop {
+            let live = self.active(ui).await?;
+            let shows = !self.definition.plan(&live).changes.contains(change);
+            if shows || Instant::now() > visible_by {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
     }
 
     pub(crate) fn only_a_new_table(&self, error: Error, impossible: &[Difference]) -> Error {

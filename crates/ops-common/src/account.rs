@@ -5,10 +5,11 @@ use aws_config::SdkConfig;
 use aws_sdk_sts::Client;
 use aws_sdk_sts::config::retry::RetryConfig;
 
-use crate::aws::{Service, Trace};
+use crate::aws::{self, Service, Trace};
 use crate::env;
 use crate::error::Error;
-use crate::target::Endpoint;
+use crate::net::is_this_machine;
+use crate::target::{Endpoint, LocalHosts};
 use crate::ui::Ui;
 
 /// Who would change something.
@@ -30,9 +31,19 @@ pub enum Caller {
 /// expected.
 pub async fn identify(config: &SdkConfig, region: &str, ui: &Ui) -> Result<Caller, Error> {
     let expected = expected()?;
-    let endpoint = env::var(env::AWS_ENDPOINT_URL_STS);
+    let endpoint = aws::endpoint_of_service(config, "STS")?;
     let endpoint =
-        endpoint.map(|text| Endpoint::parse(&text, env::AWS_ENDPOINT_URL_STS)).transpose()?;
+        endpoint.map(|text| Endpoint::parse(&text, "the endpoint_url of STS")).transpose()?;
+    let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
+    if let Some(endpoint) = &endpoint
+        && is_this_machine(endpoint, &hosts).await
+    {
+        return Err(Error::new(format!(
+            "this call is for AWS, and the profile points STS at `{}`, which is this machine",
+            endpoint.as_str()
+        ))
+        .hint("choose another profile with --profile, or take STS's endpoint_url out of it"));
+    }
     let mut sts = aws_sdk_sts::config::Builder::from(config).retry_config(RetryConfig::standard());
     // Not what --endpoint-url and the profile say of another service.
     sts.set_endpoint_url(endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()));

@@ -28,6 +28,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority,
 };
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use aws_types::service_config::ServiceConfigKey;
 
 use crate::account;
 use crate::env;
@@ -110,6 +111,24 @@ pub async fn account_config(
 #[must_use]
 pub fn region_of_environment() -> Option<String> {
     env::var(env::AWS_REGION).or_else(|| env::var(env::AWS_DEFAULT_REGION))
+}
+
+/// The endpoint that the environment or the profile names for one service.
+///
+/// # Errors
+/// A setting that cannot be read.
+pub(crate) fn endpoint_of_service(
+    config: &SdkConfig,
+    service_id: &'static str,
+) -> Result<Option<String>, Error> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service_id)
+        .env(env::AWS_ENDPOINT_URL)
+        .profile("endpoint_url")
+        .build()
+        .map_err(|error| Error::new("cannot read the profile").cause(error))?;
+    let endpoint = config.service_config().and_then(|config| config.load_config(key));
+    Ok(endpoint.filter(|endpoint| !endpoint.is_empty()))
 }
 
 /// The region that a configuration came to.

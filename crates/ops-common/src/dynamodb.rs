@@ -6,7 +6,6 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_types::service_config::ServiceConfigKey;
 
 use crate::account::{self, Caller};
 use crate::args::DynamoArgs;
@@ -188,13 +187,7 @@ impl Dynamo {
 /// The endpoint that the profile names, for DynamoDB or for every service. The
 /// SDK would follow it without a word.
 fn profile_endpoint(shared: &SdkConfig) -> Result<Option<Endpoint>, Error> {
-    let key = ServiceConfigKey::builder()
-        .service_id("DynamoDB")
-        .env(env::AWS_ENDPOINT_URL)
-        .profile("endpoint_url")
-        .build()
-        .map_err(|error| Error::new("cannot read the profile").cause(error))?;
-    let of_service = shared.service_config().and_then(|config| config.load_config(key));
+    let of_service = aws::endpoint_of_service(shared, "DynamoDB")?;
     let text = of_service.or_else(|| shared.endpoint_url().map(str::to_owned));
     text.filter(|text| !text.is_empty())
         .map(|text| Endpoint::parse(&text, "the profile's endpoint_url"))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use percent_encoding::percent_decode_str;
 pub use tokio_postgres::Row;
-use tokio_postgres::config::{Host, SslMode as DriverSslMode};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode as DriverSslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
@@ -93,17 +93,27 @@ impl ConnectionUrl {
         if !text.starts_with("postgresql://") && !text.starts_with("postgres://") {
             return Err(wrong("it does not start with `postgresql://`"));
         }
+        // Where these two stand in a password, the driver and this function would cut
+        // it in other places, and what is behind would be shown.
+        let at = text.find('@').unwrap_or_default();
+        if text.matches('@').count() > 1 {
+            return Err(wrong("it has more than one `@`"));
+        }
+        if text[..at].contains('?') {
+            return Err(wrong("it has a `?` before its `@`"));
+        }
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         // The driver does not know these two as libpq does.
         let mut ssl_mode = None;
         let mut root_cert = RootCert::System;
+        let mut names_system = false;
         let mut rest = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = || percent_decode_str(value).decode_utf8_lossy().into_owned();
             match percent_decode_str(key).decode_utf8_lossy().as_ref() {
                 "sslmode" => ssl_mode = Some(decoded()),
-                "sslrootcert" if decoded() == "system" => root_cert = RootCert::System,
+                "sslrootcert" if decoded() == "system" => names_system = true,
                 "sslrootcert" => root_cert = RootCert::File(PathBuf::from(decoded())),
                 _ => rest.push(pair),
             }
@@ -117,10 +127,6 @@ impl ConnectionUrl {
         })?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong("it names no host"));
-        }
-        // Behind an `@` that is not percent-encoded stands the password's end.
-        if host_names(&config).iter().any(|host| host.contains('@')) {
-            return Err(wrong("it has more than one `@`"));
         }
         let Some(database) = config.get_dbname().map(str::to_owned) else {
             return Err(wrong("it names no database"));
@@ -141,6 +147,9 @@ impl ConnectionUrl {
                     .hint("say `sslmode=verify-full`, or leave it out")
             })?,
         };
+        if names_system && ssl_mode != SslMode::VerifyFull {
+            return Err(wrong("`sslrootcert=system` goes with `sslmode=verify-full` alone"));
+        }
         // As in libpq: a socket is not encrypted, and an authority that is named is
         // asked.
         let ssl_mode = match (ssl_mode, &root_cert) {
@@ -246,6 +255,11 @@ impl ConnectionUrl {
             SslMode::VerifyCa | SslMode::VerifyFull => Some(self.root_cert.for_libpq()),
             _ => None,
         };
+        let channel_binding = match config.get_channel_binding() {
+            ChannelBinding::Require => Some("require"),
+            ChannelBinding::Disable => Some("disable"),
+            _ => None,
+        };
         let all = [
             ("PGHOST", list(hosts)),
             ("PGHOSTADDR", list(addresses)),
@@ -258,6 +272,7 @@ impl ConnectionUrl {
             ("PGCONNECT_TIMEOUT", timeout),
             ("PGSSLMODE", Some(self.ssl_mode.as_str().to_owned())),
             ("PGSSLROOTCERT", root_cert),
+            ("PGCHANNELBINDING", channel_binding.map(str::to_owned)),
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
@@ -346,7 +361,9 @@ impl Db {
             Ok(None) => connect(url, NoTls).await?,
             Ok(Some(connector)) => match connect(url, connector).await {
                 // As in libpq: one that cannot do it is asked again without.
-                Err(ConnectError::Tls(_)) if url.ssl_mode == SslMode::Prefer => {
+                Err(ConnectError::Tls(_) | ConnectError::NotUp(_) | ConnectError::Other(_))
+                    if url.ssl_mode == SslMode::Prefer =>
+                {
                     let mut plain = url.clone();
                     plain.config.ssl_mode(DriverSslMode::Disable);
                     connect(&plain, NoTls).await?
@@ -565,6 +582,9 @@ mod tests {
             "postgresql://me:s3cret@localhost/app?nonsense=1",
             "postgresql://me:s3cret@localhost",
             "postgresql://me:hunter@s3cret@localhost/app",
+            "postgresql://me:a@b/s3cret@localhost/app",
+            "postgresql://me:a?s3cret@localhost/app?sslmode=disable",
+            "postgresql://me:a@localhost?s3cret@localhost/app",
         ] {
             let error = parse(Target::Local, wrong).expect_err(wrong);
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
@@ -609,7 +629,7 @@ mod tests {
         for (query, mode, root_cert) in [
             ("", SslMode::VerifyFull, RootCert::System),
             ("?sslmode=verify-full", SslMode::VerifyFull, RootCert::System),
-            ("?sslmode=verify-ca&sslrootcert=system", SslMode::VerifyCa, RootCert::System),
+            ("?sslmode=verify-full&sslrootcert=system", SslMode::VerifyFull, RootCert::System),
             ("?sslmode=require", SslMode::Require, RootCert::System),
             (
                 "?sslmode=require&sslrootcert=%2Fetc%2Frds%20ca.pem",
@@ -622,6 +642,7 @@ mod tests {
         ] {
             assert_eq!(prod(query).expect(query), (mode, root_cert), "{query}");
         }
+        assert!(prod("?sslmode=require&sslrootcert=system").is_err());
         for wrong in ["allow", "Require", "", "verify"] {
             assert!(prod(&format!("?sslmode={wrong}")).is_err(), "{wrong}");
         }

@@ -384,11 +384,17 @@ impl TableDefinition {
                 );
                 say(format!("{path}.OnDemandThroughput"), words);
             }
-            if defined.is_some_and(|defined| defined.warm_throughput.is_some()) {
-                let limits = index.warm_throughput();
+            if let Some(wanted) = defined.and_then(|defined| defined.warm_throughput.as_ref()) {
+                let live = index.warm_throughput();
                 let words = limits_in_words(
-                    limits.and_then(|l| l.read_units_per_second()),
-                    limits.and_then(|l| l.write_units_per_second()),
+                    warm(
+                        wanted.read_units_per_second,
+                        live.and_then(|l| l.read_units_per_second()),
+                    ),
+                    warm(
+                        wanted.write_units_per_second,
+                        live.and_then(|l| l.write_units_per_second()),
+                    ),
                 );
                 say(format!("{path}.WarmThroughput"), words);
             }
@@ -410,13 +416,19 @@ impl TableDefinition {
                 ),
             );
         }
-        if self.warm_throughput.is_some() {
-            let limits = table.warm_throughput();
+        if let Some(wanted) = &self.warm_throughput {
+            let live = table.warm_throughput();
             say(
                 "WarmThroughput".into(),
                 limits_in_words(
-                    limits.and_then(|l| l.read_units_per_second()),
-                    limits.and_then(|l| l.write_units_per_second()),
+                    warm(
+                        wanted.read_units_per_second,
+                        live.and_then(|l| l.read_units_per_second()),
+                    ),
+                    warm(
+                        wanted.write_units_per_second,
+                        live.and_then(|l| l.write_units_per_second()),
+                    ),
                 ),
             );
         }
@@ -526,6 +538,13 @@ fn limits_in_words(read: Option<i64>, write: Option<i64>) -> String {
         Some(units) => units.to_string(),
     };
     format!("{} read, {} write", limit(read), limit(write))
+}
+
+/// Warm throughput is a least: DynamoDB raises it by itself, and it cannot be lowered.
+/// What is as warm as it should be counts as just so.
+fn warm(wanted: Option<i64>, live: Option<i64>) -> Option<i64> {
+    let wanted = wanted?;
+    live.map(|live| live.min(wanted))
 }
 
 fn stream_in_words(enabled: bool, view: Option<&str>) -> String {

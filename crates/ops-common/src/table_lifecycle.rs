@@ -112,7 +112,7 @@ pub async fn create(
 /// Where DynamoDB refuses it.
 pub async fn update(db: &Dynamo, permit: &Permit, change: &Change) -> Result<(), Error> {
     let table = permit.resource();
-    permit.is_for(db.target(), table)?;
+    permit.is_for(db.target(), change.request["TableName"].as_str().unwrap_or_default())?;
     let body = change.request.to_string();
     let request = db.client().update_table().table_name(table).customize();
     // As in `create`: the request is a body already.

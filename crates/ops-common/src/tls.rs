@@ -1,8 +1,9 @@
 //! TLS to Postgres, by rustls: libpq's modes, and what went wrong in words.
 //!
-//! <https://www.postgresql.org/docs/current/libpq-ssl.html>. Other than in libpq,
-//! the authorities are the system's where no file is named: `~/.postgresql/root.crt`
-//! is not read.
+//! <https://www.postgresql.org/docs/current/libpq-ssl.html>. Other than in libpq, the
+//! authorities are the system's where no file is named (`~/.postgresql/root.crt` is
+//! not read), a certificate has to have a subjectAltName, and an authority's own
+//! certificate is not taken for a server's.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -213,7 +214,7 @@ pub fn explain(error: Error, tls: &rustls::Error, variable: &str) -> Error {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => error
             .cause("wrong host: its certificate is for another name")
             .cause(wrong)
-            .hint(format!("name the server in {variable} as its certificate does")),
+            .hint(format!("name the server in {variable} as its certificate does, in a subjectAltName")),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => error
             .cause("expired: its certificate is out of date")
             .cause(wrong)

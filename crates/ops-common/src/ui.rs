@@ -356,7 +356,6 @@ impl Drop for Waiting {
     }
 }
 
-/// `text` with its further lines under the first one's text.
 /// A column this wide can be read.
 const LEGIBLE_WIDTH: usize = 8;
 
@@ -382,6 +381,7 @@ fn records(header: &[&str], rows: &[Vec<String>]) -> String {
     records.join("\n").trim_end().to_owned()
 }
 
+/// `text` with its further lines under the first one's text.
 fn indent(text: &str) -> String {
     text.trim_end().replace('\n', "\n    ")
 }

@@ -65,7 +65,9 @@ fn in_prod_it_writes_only_when_told() {
     let url = format!("{}&options=-c%20work_mem%3D5MB", world.prod_url());
     command.env("PROD_CONNECTION_URL", url);
     Run::of(command).succeeds().prints_only("5MB\n");
-    run(&[&["prod", "--write"], &delete[..]].concat()).succeeds();
+    run(&[&["prod", "--write"], &delete[..]].concat()).ends_with(1).says("consent with --yes");
+    assert_eq!(world.sql("SELECT count(*) > 0 FROM activities"), ["t"]);
+    run(&[&["prod", "--write", "--yes"], &delete[..]].concat()).succeeds();
     assert_eq!(world.sql("SELECT count(*) FROM activities"), ["0"]);
 }
 
@@ -168,4 +170,23 @@ fn psqls_arguments_lead_nowhere_else() {
             .prints_only("")
             .says("says where to connect, and the target does that");
     }
+}
+
+/// A production that nobody stamped, behind a tunnel.
+#[test]
+fn a_database_without_a_stamp_is_read_only_in_local_too() {
+    if !has_psql() {
+        return;
+    }
+    let world = World::postgres();
+    world.server_sql(&format!("CREATE DATABASE {}", world.database()));
+    world.sql("CREATE TABLE precious (a int); INSERT INTO precious VALUES (1)");
+    let delete = ["--", "-XAtc", "DELETE FROM precious RETURNING 1"];
+    let run = |arguments: &[&str]| world.run("db-connect", &[arguments, &delete].concat());
+    run(&[]).ends_with(1).says("has no stamp").says("read-only transaction");
+    run(&["--write", "--yes"])
+        .ends_with(1)
+        .says(&format!("consent with --confirm {}", world.database()));
+    assert_eq!(world.sql("SELECT count(*) FROM precious"), ["1"]);
+    run(&["--write", "--confirm", world.database()]).succeeds().prints("1\n");
 }

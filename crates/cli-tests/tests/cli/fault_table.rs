@@ -59,13 +59,13 @@ fn xml_error(status: u16, code: &str, message: &str) -> Answer {
 
 const EARLY: &str = "Signature expired: 20261124T090000Z is now earlier than 20261124T095500Z (20261124T100000Z - 5 min.)";
 
-/// What an AWS service can answer: the fault, the answer, what is said of it.
 /// How long an answer is waited for: shortly where none comes, else for as long as
 /// it takes on a busy machine.
 fn patience(fault: &str) -> &'static str {
     if fault == "slow" { "1" } else { "30" }
 }
 
+/// What an AWS service can answer: the fault, the answer, what is said of it.
 type Fault = (&'static str, fn(&Request) -> Answer, &'static str, &'static str);
 
 const AWS_FAULTS: [Fault; 7] = [

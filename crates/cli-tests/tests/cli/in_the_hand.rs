@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use cli_tests::{Run, TOOLS, World, workspace};
+use ops_common::target::LocalHosts;
 use serde_json::Value;
 
 #[test]
@@ -143,18 +144,27 @@ fn the_dev_container_finds_its_services() {
     for file in container["dockerComposeFile"].as_array().expect("files") {
         assert!(workspace().join(".devcontainer").join(file.as_str().expect("a name")).is_file());
     }
-    let world = World::empty();
     // What the tools are told there is this machine to them.
     let setting = |name: &str| {
         let line = compose.lines().find_map(|line| line.trim().strip_prefix(&format!("{name}: ")));
         line.expect(name).to_owned()
     };
-    let mut command = world.tool("ddb-list-tables", &[]);
-    command.env("AWS_ENDPOINT_URL_DYNAMODB", setting("AWS_ENDPOINT_URL_DYNAMODB"));
-    Run::of(command).ends_with(1).says("target: local  endpoint http://dynamodb-local:8000");
-    let mut command = world.tool("db-setup", &["--wait", "0"]);
-    command.env("CONNECTION_URL", setting("CONNECTION_URL"));
-    Run::of(command).ends_with(1).says("target: local  postgres postgres@db:5432/cruddur");
+    let host = |url: &str| {
+        let (_, rest) = url.rsplit_once('@').or_else(|| url.split_once("://")).expect("a host");
+        rest.split([':', '/']).next().expect("a host").to_owned()
+    };
+    let services = read("docker-compose.yml");
+    for (variable, service) in
+        [("AWS_ENDPOINT_URL_DYNAMODB", "dynamodb-local"), ("CONNECTION_URL", "db")]
+    {
+        assert_eq!(host(&setting(variable)), service);
+        assert!(LocalHosts::new(None).contains(service), "{service}");
+        assert!(services.contains(&format!("\n  {service}:\n")), "{service}");
+    }
+    let folder = container["workspaceFolder"].as_str().expect("a folder");
+    // Both files' paths are those of the first one's folder, which is this project's.
+    assert!(compose.contains(&format!("- .:{folder}\n")), "{compose}");
+    let world = World::empty();
     let mut compose = world.command("docker");
     compose.args(["compose", "version"]);
     if compose.output().is_ok_and(|output| output.status.success()) {
@@ -166,7 +176,8 @@ fn the_dev_container_finds_its_services() {
             command
         });
         let config = config.succeeds().json();
-        assert!(config["services"][service]["depends_on"]["db"].is_object());
+        let mounted = &config["services"][service]["volumes"][0]["source"];
+        assert_eq!(mounted.as_str(), workspace().to_str());
     } else {
         cli_tests::say(
             "the dev container was read as text only: there is no `docker compose` here",

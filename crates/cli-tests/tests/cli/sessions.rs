@@ -16,6 +16,16 @@ fn own(world: &World, run: &Run) -> Vec<Value> {
     all.into_iter().filter(|session| session["database"] == world.database()).collect()
 }
 
+/// Waits until nobody but these many are connected to the world's database: who left
+/// a moment ago is shown for a moment.
+fn alone_with(world: &World, sessions: usize) {
+    let count = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND backend_type = 'client backend'",
+        world.database()
+    );
+    wait_for("others to be gone", || world.server_sql(&count) == [sessions.to_string()]);
+}
+
 #[test]
 fn it_shows_who_is_connected() {
     let world = ready();
@@ -29,6 +39,7 @@ fn it_shows_who_is_connected() {
         .prints("idle in transaction")
         .prints("127.0.0.1");
     world.run("db-sessions", &["--long"]).succeeds().prints("SELECT 42");
+    alone_with(&world, 1);
     let run = world.run("db-sessions", &["--output", "json", "--long"]).succeeds();
     let [session] = &own(&world, &run)[..] else { panic!("{run}") };
     assert_eq!(session["state"], "idle in transaction", "{run}");
@@ -36,6 +47,7 @@ fn it_shows_who_is_connected() {
     assert_eq!(session["client"], "127.0.0.1");
     assert!(session["age_seconds"].is_f64() && session["pid"].is_i64(), "{run}");
     assert!(session["query"].as_str().is_some_and(|query| query.contains("SELECT 42")), "{run}");
+    alone_with(&world, 1);
     let run = world.run("db-sessions", &["--output", "json"]).succeeds();
     assert_eq!(own(&world, &run)[0].get("query"), None, "{run}");
 }
@@ -50,11 +62,13 @@ fn idle_sessions_of_the_database_end_and_no_others() {
     let elsewhere = other.session();
     elsewhere.sql("SELECT 1");
     let pid = world.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'idle one'");
+    alone_with(&world, 2);
     // Too young.
     world
         .run("db-sessions", &["--kill-idle", "--idle-for", "3600"])
         .succeeds()
         .says(&format!("no idle session of `{}` to end", world.database()));
+    alone_with(&world, 2);
     let run = world.run("db-sessions", &["--kill-idle", "--output", "json"]).succeeds();
     assert_eq!(run.json()["killed"].to_string(), format!("[{}]", pid[0]), "{run}");
     run.says("1 session ended");
@@ -78,6 +92,7 @@ fn ending_sessions_takes_consent() {
         .prints_only("")
         .says("consent with --yes");
     session.sql("SELECT 1");
+    alone_with(&world, 1);
     world
         .run_prod("db-sessions", &["prod", "--kill-idle", "--yes"])
         .succeeds()
@@ -101,6 +116,7 @@ fn a_session_that_may_not_be_ended_is_told() {
     world.sql(&format!("CREATE USER {user} PASSWORD 's3cret'; GRANT USAGE ON SCHEMA cruddur_ops TO {user}; GRANT SELECT ON cruddur_ops.stamp TO {user}; GRANT pg_read_all_stats TO {user}"));
     let session = world.session();
     session.sql("SELECT 1");
+    alone_with(&world, 1);
     let mut command = world.tool("db-sessions", &["--kill-idle"]);
     command.env("CONNECTION_URL", world.url_of(&user, "s3cret"));
     Run::of(command)
@@ -108,6 +124,29 @@ fn a_session_that_may_not_be_ended_is_told() {
         .says("warning: ")
         .says("error: 1 session could not be ended")
         .says("pg_signal_backend");
+    session.sql("SELECT 1");
+    world.sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
+}
+
+/// What the server does not show to this user is there all the same.
+#[test]
+fn sessions_that_may_not_be_looked_at_are_listed() {
+    let world = ready();
+    let user = format!("{}_user", world.database());
+    world.sql(&format!(
+        "CREATE USER {user} PASSWORD 's3cret'; GRANT USAGE ON SCHEMA cruddur_ops TO {user}; GRANT SELECT ON cruddur_ops.stamp TO {user}"
+    ));
+    let session = world.session();
+    session.sql("SELECT 1");
+    alone_with(&world, 1);
+    let mut command = world.tool("db-sessions", &["--output", "json"]);
+    command.env("CONNECTION_URL", world.url_of(&user, "s3cret"));
+    let run = Run::of(command).succeeds();
+    let [hidden] = &own(&world, &run)[..] else { panic!("{run}") };
+    assert_eq!((&hidden["user"], &hidden["state"]), (&"postgres".into(), &Value::Null), "{run}");
+    let mut command = world.tool("db-sessions", &["--kill-idle"]);
+    command.env("CONNECTION_URL", world.url_of(&user, "s3cret"));
+    Run::of(command).succeeds().says("no idle session").says("pg_read_all_stats");
     session.sql("SELECT 1");
     world.sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
 }

@@ -89,6 +89,7 @@ fn one_address_is_let_in() {
     Run::of(group.script(&["--ip", "203.0.113.7", "--description", "ann, at home"]))
         .succeeds()
         .prints_only("tcp 5432 is open to 203.0.113.7/32 (ann, at home)\n")
+        .says("account: 123456789012  principal arn:aws:sts::123456789012:")
         .says(&format!("rule {} of {}: tcp 5432 from 198.51.100.1/32\n", group.rule, group.group));
     assert_eq!(group.rule(), ("203.0.113.7/32".into(), "ann, at home".into()));
     // As the container says it, and by default with who and when.

@@ -38,7 +38,11 @@ impl TableDefinition {
     pub fn plan(&self, table: &live::TableDescription) -> Plan {
         let differences = self.differences(table);
         let differs = |path: &str| differences.iter().any(|difference| difference.path == path);
-        let impossible = differences.iter().filter(|difference| self.is_for_ever(difference));
+        let retyped_keys = self.retyped_keys(table);
+        let impossible = differences.iter().filter(|difference| {
+            is_for_ever(&difference.path)
+                || difference.path == "AttributeDefinitions" && retyped_keys
+        });
         let mut plan = Plan { impossible: impossible.cloned().collect(), ..Plan::default() };
         let mut change = |what: String, destroys: bool, members: Value| {
             let mut request = Map::from_iter([("TableName".to_owned(), json!(self.table_name))]);
@@ -54,25 +58,29 @@ impl TableDefinition {
             let on = self.deletion_protection_enabled == Some(true);
             let verb = if on { "turn on" } else { "turn off" };
             let members = json!({"DeletionProtectionEnabled": on});
-            change(format!("{verb} the deletion protection"), false, members);
+            change(format!("{verb} the deletion protection"), !on, members);
         }
         let wanted: Vec<&GlobalSecondaryIndex> =
             self.global_secondary_indexes.iter().flatten().collect();
-        let made_anew = |name: &str| {
+        let retyped = self.retyped(table);
+        let made_anew = |index: &GlobalSecondaryIndex| {
+            let name = &index.index_name;
             ["KeySchema", "Projection"]
                 .iter()
                 .any(|part| differs(&format!("GlobalSecondaryIndexes.{name}.{part}")))
+                || index.key_schema.iter().any(|key| retyped.contains(&key.attribute_name))
         };
         let mut kept = Vec::new();
         for index in table.global_secondary_indexes() {
             let name = index.index_name().unwrap_or_default();
-            let is_wanted = wanted.iter().any(|wanted| wanted.index_name == name);
-            if is_wanted && !made_anew(name) {
-                kept.push(name);
-                continue;
-            }
-            let why =
-                if is_wanted { "to make it anew" } else { "which the definition does not have" };
+            let why = match wanted.iter().find(|wanted| wanted.index_name == name) {
+                Some(wanted) if !made_anew(wanted) => {
+                    kept.push(name);
+                    continue;
+                }
+                Some(_) => "to make it anew",
+                None => "which the definition does not have",
+            };
             let members = json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": name}}]});
             change(format!("delete the index `{name}`, {why}"), true, members);
         }
@@ -115,22 +123,23 @@ impl TableDefinition {
         plan
     }
 
-    /// Whether UpdateTable cannot mend the difference. Attributes come and go with
-    /// the keys that use them; that of a key cannot change its type.
-    fn is_for_ever(&self, difference: &Difference) -> bool {
-        let path = difference.path.as_str();
-        path == "KeySchema"
-            || path.starts_with("LocalSecondaryIndexes.")
-            || path.starts_with("VectorIndexes.")
-            || path == "AttributeDefinitions" && {
-                let live: Vec<&str> = difference.live.split(", ").collect();
-                self.attribute_definitions.iter().any(|attribute| {
-                    let other = live.iter().find_map(|live| {
-                        live.strip_prefix(&format!("{} ", attribute.attribute_name))
-                    });
-                    other.is_some_and(|kind| kind != attribute.attribute_type)
-                })
-            }
+    /// The attributes that have another type in the live table.
+    fn retyped(&self, table: &live::TableDescription) -> BTreeSet<String> {
+        let attributes = self.attribute_definitions.iter().filter(|ours| {
+            table.attribute_definitions().iter().any(|theirs| {
+                theirs.attribute_name() == ours.attribute_name
+                    && theirs.attribute_type().as_str() != ours.attribute_type
+            })
+        });
+        attributes.map(|attribute| attribute.attribute_name.clone()).collect()
+    }
+
+    /// Whether one of them is a key of the table's or of a local index's, for ever.
+    fn retyped_keys(&self, table: &live::TableDescription) -> bool {
+        let retyped = self.retyped(table);
+        let local = self.local_secondary_indexes.iter().flatten().flat_map(|i| &i.key_schema);
+        let mut keys = self.key_schema.iter().chain(local);
+        keys.any(|key| retyped.contains(&key.attribute_name))
     }
 
     /// Billing and throughput, of the table and of the indexes that stay, in one
@@ -200,6 +209,13 @@ impl TableDefinition {
             .filter(|attribute| keys.contains(attribute.attribute_name.as_str()));
         json!(used.collect::<Vec<_>>())
     }
+}
+
+/// Whether no UpdateTable can mend what differs there.
+fn is_for_ever(path: &str) -> bool {
+    path == "KeySchema"
+        || path.starts_with("LocalSecondaryIndexes.")
+        || path.starts_with("VectorIndexes.")
 }
 
 #[cfg(test)]
@@ -320,6 +336,23 @@ mod tests {
         let plan = definition(json!({"AttributeDefinitions": numbers})).plan(&messages().build());
         assert_eq!(plan.impossible.len(), 1);
         assert_eq!(plan.impossible[0].path, "AttributeDefinitions");
+    }
+
+    #[test]
+    fn the_key_of_an_index_can_have_another_type() {
+        let mut names = attributes(&["pk", "sk", "a"]);
+        names[2]["AttributeType"] = json!("N");
+        let definition = definition(json!({
+            "AttributeDefinitions": names, "GlobalSecondaryIndexes": [index("by-a", "a")],
+        }));
+        let table = messages()
+            .attribute_definitions(attribute("a"))
+            .global_secondary_indexes(live_index("by-a", "a"))
+            .build();
+        let plan = definition.plan(&table);
+        assert_eq!(plan.impossible, []);
+        let steps: Vec<&str> = plan.changes.iter().map(|change| change.what.as_str()).collect();
+        assert_eq!(steps, ["delete the index `by-a`, to make it anew", "create the index `by-a`"]);
     }
 
     #[test]
