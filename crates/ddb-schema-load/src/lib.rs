@@ -278,7 +278,7 @@ fn show_differences(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> 
     } else {
         let cells = |d: &Difference| vec![d.path.clone(), d.definition.clone(), d.live.clone()];
         let rows: Vec<Vec<String>> = report.differences.iter().map(cells).collect();
-        ui.table(&["what", "definition", "live table"], &rows, Cells::Wrapped)
+        ui.table(&["path", "definition", "live table"], &rows, Cells::Wrapped)
     };
     match printed {
         Err(error) if error.exit_kind() != Exit::ClosedPipe => Err(error),

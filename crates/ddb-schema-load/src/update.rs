@@ -123,7 +123,8 @@ impl Work<'_> {
         Err(Error::new(format!(
             "every change of `{}` is made, and the server still shows differences",
             self.table()
-        )))
+        ))
+        .hint("run it again in a moment; a server that is not AWS may not know all of it"))
     }
 
     /// Waits until the change shows: DescribeTable is eventually consistent, and may

@@ -26,7 +26,7 @@ const WIDTH_FOR_LONG_TEXTS: u16 = 120;
 /// What a table has between two columns.
 const PADDING: usize = 3;
 /// Columns that are nothing when cut: uuids to be copied, times.
-const WHOLE_COLUMNS: [&str; 5] = ["group", "sent", "last", "sub", "in Cognito"];
+const WHOLE_COLUMNS: [&str; 6] = ["group", "sent", "last", "sub", "in Cognito", "path"];
 
 /// The streams of one run: what is a terminal, what is coloured, how much is said.
 #[derive(Debug, Clone)]
