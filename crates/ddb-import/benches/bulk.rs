@@ -12,8 +12,9 @@
 //! past the SDK halved the processor time and came no nearer than the noise. What
 //! counts is that the server's writer waits for a core: an import that gives way
 //! (`nice`), as it does where the server is on this machine, comes to 0.87 (eight
-//! runs between 0.83 and 0.95) from 0.75. A dump takes 5 µs an item, 3 of them to parse, sort and write it down. The delay
-//! is added by a proxy in this process, 10 ms to each request.
+//! runs between 0.83 and 0.95) from 0.75. A dump takes 5 µs an item, 3 of them to
+//! parse, sort and write it down. The delay is added by a proxy in this process, 10
+//! ms to each request.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
