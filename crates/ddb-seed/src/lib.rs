@@ -282,8 +282,8 @@ async fn replace(
     plan: Plan,
     give_up_after: Duration,
 ) -> Result<f64, Error> {
-    permit.is_for(db.target(), permit.resource())?;
-    let batches = Batches::new(db, permit.resource(), KeyNames::messages());
+    let table = permit.resource_in(db.target())?;
+    let batches = Batches::new(db, table, KeyNames::messages());
     // New rows first, old ones after: an interrupted seed loses nothing.
     let put = write_all(&batches, writes(&plan.puts, Write::put)?, give_up_after).await?;
     let keys: Vec<Item> = plan.deletes.into_iter().map(plan::key_item).collect();

@@ -227,8 +227,7 @@ async fn send(
     destination: &Destination,
     text: &str,
 ) -> Result<Sent, Error> {
-    permit.is_for(db.target(), permit.resource())?;
-    let (table, now) = (permit.resource(), SortTime::new(Utc::now()));
+    let (table, now) = (permit.resource_in(db.target())?, SortTime::new(Utc::now()));
     Ok(match destination {
         Destination::Conversation(group) => {
             create_message(db, table, *group, sender, text, now).await?

@@ -77,17 +77,11 @@ pub async fn identify(config: &SdkConfig, region: &str, ui: &Ui) -> Result<Calle
             ui.acts_on(format_args!("account: {account}  principal {arn}"));
             Ok(Caller::Known)
         }
-        (Err(error), Some(expected)) => {
-            let mut refused = Error::new(format!(
-                "cannot tell whether this is the account {expected}, which {} names; nothing is changed",
-                env::OPS_EXPECTED_ACCOUNT_ID
-            ))
-            .cause(error.message());
-            for cause in error.causes() {
-                refused = refused.cause(cause);
-            }
-            Err(error.hints().iter().fold(refused, |refused, hint| refused.hint(hint)))
-        }
+        (Err(error), Some(expected)) => Err(Error::new(format!(
+            "cannot tell whether this is the account {expected}, which {} names; nothing is changed",
+            env::OPS_EXPECTED_ACCOUNT_ID
+        ))
+        .because(&error)),
         (Err(error), None) => {
             ui.warn(format_args!("the account is not known: {error}"));
             Ok(Caller::Unknown)

@@ -53,17 +53,15 @@ pub fn main_with_own_interrupt<Args: Parser>(
     let args = Args::parse();
     let ui_args = ui_args(&args);
     let ui = Ui::new(ui_args.color, ui_args.verbose).quiet(ui_args.quiet);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = match env::timeout_secs().map(|_| runtime) {
-        Err(error) => Err(error),
-        Ok(Ok(runtime)) => {
-            let outcome = runtime.block_on(run(args, &ui));
-            // A thread that waits for an answer at the terminal would be waited for.
-            runtime.shutdown_background();
-            outcome
-        }
-        Ok(Err(error)) => Err(Error::new("cannot start the asynchronous runtime").cause(error)),
-    };
+    let outcome = env::timeout_secs().and_then(|_| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Error::new("cannot start the asynchronous runtime").cause(error))?;
+        let outcome = runtime.block_on(run(args, &ui));
+        // A thread that waits for an answer at the terminal would be waited for.
+        runtime.shutdown_background();
+        outcome
+    });
     outcome.unwrap_or_else(|error| {
         if error.exit_kind() != Exit::ClosedPipe {
             ui.error(&error);

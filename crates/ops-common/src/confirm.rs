@@ -30,6 +30,14 @@ impl Permit {
         &self.resource
     }
 
+    /// The same, for who acts in `target`.
+    ///
+    /// # Errors
+    /// Where the permit is for another target.
+    pub fn resource_in(&self, target: Target) -> Result<&str, Error> {
+        self.is_for(target, &self.resource).map(|()| self.resource())
+    }
+
     /// Refuses to serve for anything else.
     ///
     /// # Errors

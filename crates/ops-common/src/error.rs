@@ -82,6 +82,14 @@ impl Error {
         self
     }
 
+    /// Adds what another error says: its message and causes as causes, its hints.
+    #[must_use]
+    pub fn because(self, other: &Self) -> Self {
+        let causes = [&other.message].into_iter().chain(&other.causes);
+        let error = causes.fold(self, Self::cause);
+        other.hints.iter().fold(error, Self::hint)
+    }
+
     /// Adds a way to mend it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

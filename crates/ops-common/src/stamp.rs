@@ -77,18 +77,10 @@ pub fn refuse_other_environment(stamp: &Stamp, url: &ConnectionUrl) -> Result<()
 /// The error for a database whose stamp cannot be read, by whatever cause.
 #[must_use]
 pub fn unreadable(url: &ConnectionUrl, error: &Error) -> Error {
-    let mut result = Error::new(format!(
+    Error::new(format!(
         "cannot tell whose database `{}` is: its stamp cannot be read, so nothing is done to it",
         url.database()
     ))
-    .cause(error.message());
-    for cause in error.causes() {
-        result = result.cause(cause);
-    }
-    for hint in error.hints() {
-        result = result.hint(hint);
-    }
-    result.hint(
-        "look with psql at `SELECT * FROM cruddur_ops.stamp`; it has one row, `local` or `prod`",
-    )
+    .because(error)
+    .hint("look with psql at `SELECT * FROM cruddur_ops.stamp`; it has one row, `local` or `prod`")
 }

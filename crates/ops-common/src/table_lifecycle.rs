@@ -145,8 +145,7 @@ pub async fn ttl_attribute(db: &Dynamo, table: &str) -> Result<Option<String>, E
 /// # Errors
 /// Where DynamoDB refuses it.
 pub async fn let_items_expire(db: &Dynamo, permit: &Permit, attribute: &str) -> Result<(), Error> {
-    let table = permit.resource();
-    permit.is_for(db.target(), table)?;
+    let table = permit.resource_in(db.target())?;
     let doing = format!("let the items of `{table}` expire by `{attribute}`");
     let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
     let specification = specification
@@ -224,8 +223,7 @@ pub async fn drop_table(
     timeout: Duration,
     ui: &Ui,
 ) -> Result<(), Error> {
-    let table = permit.resource();
-    permit.is_for(db.target(), table)?;
+    let table = permit.resource_in(db.target())?;
     if let Err(error) = db.client().delete_table().table_name(table).send().await {
         let gone = error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception());
         if !gone {
