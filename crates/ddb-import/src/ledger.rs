@@ -160,11 +160,21 @@ impl Ledger {
         self.state().has_room(bytes)
     }
 
-    /// The writer with the fewest lines on their way.
-    pub(crate) fn idlest_writer(&self) -> usize {
-        let state = self.state();
-        let loads = state.loads.iter().enumerate().min_by_key(|(_, load)| **load);
-        loads.map_or(0, |(writer, _)| writer)
+    /// A writer that has no line on its way, once there is one. Lines that waited
+    /// with busy writers would arrive far from the input's order, in which a
+    /// server that keeps its keys sorted takes them best.
+    pub(crate) fn idle_writer(&self) -> usize {
+        let mut state = self.state();
+        loop {
+            match state.idle_writer() {
+                Some(writer) => return writer,
+                // The next line is not entered.
+                None if state.closed => return 0,
+                None => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
     }
 
     /// Enters a line for this writer, once there is room; for another one where
@@ -322,6 +332,10 @@ impl Ledger {
 impl State {
     fn has_room(&self, bytes: usize) -> bool {
         self.lines.is_empty() || self.lines.len() < MOST_LINES && self.bytes + bytes <= MOST_BYTES
+    }
+
+    fn idle_writer(&self) -> Option<usize> {
+        self.loads.iter().position(|load| *load == 0)
     }
 
     /// A reader that is woken for each line's room would do little else.
@@ -529,13 +543,33 @@ mod tests {
         let ledger = ledger();
         let first = ledger.enter(1, Some(7), 1).expect("room");
         assert_eq!(first.writer, 1);
-        assert_eq!(ledger.idlest_writer(), 0);
+        assert_eq!(ledger.idle_writer(), 0);
         let second = ledger.enter(1, Some(7), 0).expect("room");
         assert_eq!(second.writer, 1);
         assert_eq!(ledger.enter(1, Some(8), 0).expect("room").writer, 0);
         ledger.written([first].into_iter());
         assert_eq!(ledger.enter(1, Some(7), 0).expect("room").writer, 1);
         ledger.written([second].into_iter());
+    }
+
+    #[test]
+    fn a_busy_writer_gets_no_more() {
+        let ledger = ledger();
+        ledger.enter(1, Some(1), 0).expect("room");
+        assert_eq!(ledger.idle_writer(), 1);
+        let lines = [2, 3].map(|key| ledger.enter(1, Some(key), 1).expect("room"));
+        assert_eq!(ledger.state().idle_writer(), None);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| ledger.idle_writer());
+            ledger.written(lines.into_iter());
+            assert_eq!(writer.join().expect("a writer"), 1);
+        });
+        ledger.enter(1, Some(4), 1).expect("room");
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| ledger.idle_writer());
+            ledger.close(None);
+            writer.join().expect("the end");
+        });
     }
 
     #[test]

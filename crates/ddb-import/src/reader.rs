@@ -90,9 +90,11 @@ impl Reader {
                     let chunk = &mut chunks[entry.writer];
                     chunk.push(Line { entry, number, put, text });
                     if chunk.len() == BATCH_SIZE {
-                        let _ = self.writers[entry.writer].send(std::mem::take(chunk));
-                        // Neighbours stay together: servers like that.
-                        self.writer = self.ledger.idlest_writer();
+                        if entry.writer == self.writer {
+                            self.hand_over(chunks);
+                        } else {
+                            let _ = self.writers[entry.writer].send(std::mem::take(chunk));
+                        }
                     }
                 }
                 Err(why) => self.ledger.reject(entry, &text, &self.records.place(), &why),
@@ -110,6 +112,6 @@ impl Reader {
                 let _ = writer.send(std::mem::take(chunk));
             }
         }
-        self.writer = self.ledger.idlest_writer();
+        self.writer = self.ledger.idle_writer();
     }
 }
