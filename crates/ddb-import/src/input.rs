@@ -309,5 +309,11 @@ impl Position {
 }
 
 fn cannot_read(name: &str, error: &io::Error) -> Error {
-    Error::new(format!("cannot read `{name}`")).cause(error)
+    let read = Error::new(format!("cannot read `{name}`")).cause(error);
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            read.hint("name a file that is there, or `-` for standard input")
+        }
+        _ => read,
+    }
 }

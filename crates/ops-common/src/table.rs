@@ -386,15 +386,9 @@ impl TableDefinition {
             }
             if let Some(wanted) = defined.and_then(|defined| defined.warm_throughput.as_ref()) {
                 let live = index.warm_throughput();
-                let words = limits_in_words(
-                    warm(
-                        wanted.read_units_per_second,
-                        live.and_then(|l| l.read_units_per_second()),
-                    ),
-                    warm(
-                        wanted.write_units_per_second,
-                        live.and_then(|l| l.write_units_per_second()),
-                    ),
+                let words = wanted.live_in_words(
+                    live.and_then(|l| l.read_units_per_second()),
+                    live.and_then(|l| l.write_units_per_second()),
                 );
                 say(format!("{path}.WarmThroughput"), words);
             }
@@ -420,15 +414,9 @@ impl TableDefinition {
             let live = table.warm_throughput();
             say(
                 "WarmThroughput".into(),
-                limits_in_words(
-                    warm(
-                        wanted.read_units_per_second,
-                        live.and_then(|l| l.read_units_per_second()),
-                    ),
-                    warm(
-                        wanted.write_units_per_second,
-                        live.and_then(|l| l.write_units_per_second()),
-                    ),
+                wanted.live_in_words(
+                    live.and_then(|l| l.read_units_per_second()),
+                    live.and_then(|l| l.write_units_per_second()),
                 ),
             );
         }
@@ -540,11 +528,17 @@ fn limits_in_words(read: Option<i64>, write: Option<i64>) -> String {
     format!("{} read, {} write", limit(read), limit(write))
 }
 
-/// Warm throughput is a least: DynamoDB raises it by itself, and it cannot be lowered.
-/// What is as warm as it should be counts as just so.
-fn warm(wanted: Option<i64>, live: Option<i64>) -> Option<i64> {
-    let wanted = wanted?;
-    live.map(|live| live.min(wanted))
+impl WarmThroughput {
+    /// The live one, for comparison with this. It is a least: DynamoDB raises it by
+    /// itself, and it cannot be lowered. What is as warm as it should be counts as
+    /// just so.
+    fn live_in_words(&self, read: Option<i64>, write: Option<i64>) -> String {
+        let least = |wanted: Option<i64>, live: Option<i64>| Some(live?.min(wanted?));
+        limits_in_words(
+            least(self.read_units_per_second, read),
+            least(self.write_units_per_second, write),
+        )
+    }
 }
 
 fn stream_in_words(enabled: bool, view: Option<&str>) -> String {

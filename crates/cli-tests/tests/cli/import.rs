@@ -302,7 +302,10 @@ fn inputs_that_cannot_be_read() {
     let world = world();
     let folder = world.folder().display().to_string();
     let missing = world.run("ddb-import", &["nowhere.json"]).ends_with(1).prints_only("");
-    missing.says("error: cannot read `nowhere.json`").says("No such file");
+    missing
+        .says("error: cannot read `nowhere.json`")
+        .says("No such file")
+        .says("hint: name a file that is there, or `-` for standard input");
     world.run("ddb-import", &[&folder, "--format", "csv"]).ends_with(1).says("is a directory");
     let empty = world.file("empty.json", "");
     assert_eq!(Ledger::of(&import(&world, &empty, &[]).succeeds()).counts(), [0, 0, 0]);
