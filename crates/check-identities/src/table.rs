@@ -4,25 +4,32 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use ops_common::conversations::{newest_message, rows_of_group};
 use ops_common::dynamodb::Dynamo;
 use ops_common::error::Error;
 use ops_common::keys::SortTime;
 use ops_common::records::{Item, Message, MessageGroup};
-use ops_common::table_lifecycle::missing;
+use ops_common::scan::{Scan, Segments};
 use ops_common::ui::{Ui, count};
 use uuid::Uuid;
 
 /// What the rows of the two kinds have; more is not asked for.
-const ATTRIBUTES: &str =
-    "pk, sk, message, message_uuid, message_group_uuid, user_uuid, user_handle, user_display_name";
+const ATTRIBUTES: [&str; 8] = [
+    "pk",
+    "sk",
+    "message",
+    "message_uuid",
+    "message_group_uuid",
+    "user_uuid",
+    "user_handle",
+    "user_display_name",
+];
 
 /// As many items as a request asks for: less than the 1 MB that DynamoDB sends
 /// when left alone, a few thousand messages. What is held of a page at once is
 /// bounded, and a server that reads on to the table's end for each page (the
 /// embedded one) does not.
-const PAGE: i32 = 2_000;
+const PAGE: u32 = 2_000;
 
 /// As many rows that cannot be read are named.
 const NAMED: usize = 20;
@@ -117,35 +124,14 @@ impl Table {
     ) -> Result<Self, Error> {
         let mut table = Self::default();
         let mut progress = ui.progress(format_args!("reading the table `{name}`"));
-        let scan = db
-            .client()
-            .scan()
-            .table_name(name)
-            .projection_expression(ATTRIBUTES)
-            .limit(PAGE)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let mut start = None;
-        loop {
-            let page = scan.clone().set_exclusive_start_key(start).send().await;
-            let page = match page {
-                Ok(page) => page,
-                Err(error) => match error.as_service_error() {
-                    Some(service) if service.is_resource_not_found_exception() => {
-                        return Err(missing(db, name).await);
-                    }
-                    _ => return Err(db.error(&format!("scan the table `{name}`"), &error)),
-                },
-            };
-            table.consumed_capacity +=
-                page.consumed_capacity().and_then(|c| c.capacity_units()).unwrap_or(0.0);
-            for item in page.items() {
-                table.add(item, known);
+        let scan = Scan::new(db, name).project(&ATTRIBUTES.map(str::to_owned));
+        let mut segments = Segments::all(scan, 1, PAGE);
+        while let Some(page) = segments.next().await? {
+            table.consumed_capacity += page.consumed_capacity;
+            for item in page.items()? {
+                table.add(&item.to_sdk(), known);
             }
             progress.say(format_args!("reading the table: {}", count(table.items, "item")));
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
         }
         table.look_again(db, name).await?;
         Ok(table)

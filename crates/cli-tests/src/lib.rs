@@ -195,7 +195,7 @@ impl Server {
 }
 
 /// Runs SQL; the first column.
-fn run_sql(url: &str, statement: &str) -> Vec<String> {
+pub fn run_sql(url: &str, statement: &str) -> Vec<String> {
     block_on(async {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connect");
         let connection = tokio::spawn(connection);

@@ -152,10 +152,14 @@ fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
 fn show_map(users: &[User], ui: &Ui) -> Result<Result<(), Error>, Error> {
     let by_handle = ByHandle::of(users);
     for user in &by_handle.without_handle {
+        // Where people sign in with their e-mail address, that is the username.
+        let username = match user.username.contains('@') {
+            true => "of an e-mail address".to_owned(),
+            false => format!("`{}`", printable(&user.username)),
+        };
         ui.warn(format_args!(
-            "the user `{}` (sub {}) has no `preferred_username`",
-            printable(&user.username),
-            user.sub
+            "the user {username} (sub {}) has no `preferred_username`",
+            printable(&user.sub)
         ));
     }
     for (handle, subs) in &by_handle.duplicates {

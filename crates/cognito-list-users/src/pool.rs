@@ -13,11 +13,13 @@ use chrono::DateTime;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use ops_common::account::{self, Caller};
+use ops_common::answers::CheckAnswers;
 use ops_common::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::keys::SortTime;
 use ops_common::net::{is_this_machine, refuse_public_address};
+use ops_common::page_tokens::PageTokens;
 use ops_common::target::{Endpoint, LocalHosts, Target};
 use ops_common::ui::{Ui, count};
 use serde::Serialize;
@@ -187,7 +189,8 @@ impl UserPool {
         let shared = config;
         let mut config = aws_sdk_cognitoidentityprovider::config::Builder::from(&shared)
             .retry_config(retries)
-            .retry_classifier(RefusedConnectionsAreFinal);
+            .retry_classifier(RefusedConnectionsAreFinal)
+            .interceptor(CheckAnswers);
         // Whatever AWS_ENDPOINT_URL and the profile say.
         config.set_endpoint_url(service.endpoint.as_ref().map(|e| e.as_str().to_owned()));
         if let Some(trace) = Trace::wanted(ui) {
@@ -235,6 +238,7 @@ impl UserPool {
             pool: self,
             filter: filter.map(str::to_owned),
             next: Next::First,
+            tokens: PageTokens::default(),
             listed: 0,
             progress: ui.progress("listing the pool"),
         }
@@ -293,6 +297,7 @@ pub struct Listing<'a> {
     pool: &'a UserPool,
     filter: Option<String>,
     next: Next,
+    tokens: PageTokens<String>,
     listed: usize,
     progress: ops_common::ui::Progress,
 }
@@ -319,6 +324,12 @@ impl Listing<'_> {
             .limit(i32::try_from(wanted.min(PAGE)).unwrap_or_default())
             .set_pagination_token(token);
         let page = request.send().await.map_err(|error| self.pool.error(self, &error))?;
+        if let Some(token) = &page.pagination_token
+            && self.tokens.repeats(token)
+        {
+            let error = self.pool.service.something_else("list the users of the pool");
+            return Err(error.cause("it leads to the same page again"));
+        }
         self.next = page.pagination_token.map_or(Next::None, Next::Token);
         let users: Vec<User> =
             page.users.unwrap_or_default().into_iter().map(user).collect::<Result<_, _>>()?;

@@ -1,5 +1,9 @@
 //! `db-connect`: becomes psql on the database that a target means.
 
+mod arguments;
+mod read_only;
+mod start_up;
+
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -13,17 +17,20 @@ use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::stamp;
+use ops_common::stamp::{self, Seen};
 use ops_common::target::Target;
 use ops_common::ui::Ui;
+
+use arguments::PsqlArguments;
 
 /// Open psql on the app's Postgres database
 ///
 /// The database is the one of CONNECTION_URL, in `prod` PROD_CONNECTION_URL. The
 /// password goes through psql's environment, never through its arguments. In
-/// `prod`, and in a database without a stamp, transactions are read-only unless
-/// --write is given, which asks (commands of the server's own, like ALTER SYSTEM,
-/// are no transaction's and are not held back). The exit code is psql's.
+/// `prod` PROD_READ_CONNECTION_URL goes first, which names a role that cannot
+/// write. Where it is not set, and in a database without a stamp, transactions are
+/// read-only by a setting, which guards against slips and not against SQL that
+/// turns it off. --write, which asks, lets them write. The exit code is psql's.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -57,10 +64,26 @@ pub fn main() -> ExitCode {
     cli::main(|args: &Args| &args.ui, run)
 }
 
+/// What keeps psql from writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// nothing: it may write
+    None,
+    /// a setting, which SQL can change
+    Setting,
+    /// its role has no privilege that writes
+    Role,
+}
+
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    refuse_another_database(&args.psql)?;
+    let mut arguments = PsqlArguments::parse(&args.psql)?;
     let target = args.target.target;
-    let url = ConnectionUrl::from_env(target)?;
+    let reader = match target {
+        Target::Prod if !args.write => ConnectionUrl::reader_from_env()?,
+        _ => None,
+    };
+    let has_reader = reader.is_some();
+    let url = reader.map_or_else(|| ConnectionUrl::from_env(target), Ok)?;
     url.refuse_several_servers()?;
     let question = Question {
         target,
@@ -71,10 +94,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     };
     check_can_consent(&question, &args.consent)?;
     url.announce(ui);
-    // Our errors say how to mend it, and a tunnel to production looks like local.
+    // Our errors say how to fix it, and a tunnel to production looks like local.
     let db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;
-    drop(db);
+    if has_reader {
+        read_only::refuse_a_role_that_writes(&db).await?;
+    }
     let unknown = target == Target::Local && stamp.is_none();
     if unknown {
         ui.warn(format_args!(
@@ -82,12 +107,25 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             url.database()
         ));
     }
-    let guarded = target == Target::Prod || unknown;
-    if guarded && args.write {
+    let guard = match target {
+        _ if has_reader => Guard::Role,
+        _ if args.write => Guard::None,
+        Target::Local if !unknown => Guard::None,
+        Target::Local | Target::Prod => Guard::Setting,
+    };
+    let seen = match guard {
+        Guard::None => Some(Seen::of(db.client(), &url).await?),
+        Guard::Setting | Guard::Role => None,
+    };
+    drop(db);
+    if args.write && (target == Target::Prod || unknown) {
         let what = format!("psql can then change everything in `{url}` that its user may.");
         let risk = if unknown { Risk::Destroys } else { question.risk };
         let question = Question { what: &what, risk, ..question };
         confirm(&question, &args.consent, &Caller::NoAccount, ui).await?;
+    }
+    if guard == Guard::Setting {
+        read_only::refuse_sql_that_turns_it_off(&arguments)?;
     }
 
     let mut psql = Command::new("psql");
@@ -97,134 +135,51 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         }
     }
     // Not psql's business.
-    psql.env_remove(env::CONNECTION_URL).env_remove(env::PROD_CONNECTION_URL);
+    for variable in [env::CONNECTION_URL, env::PROD_CONNECTION_URL, env::PROD_READ_CONNECTION_URL] {
+        psql.env_remove(variable);
+    }
     let variables = url.libpq_environment();
     psql.envs(variables.iter().cloned());
     if target == Target::Prod {
         let prompt = if args.write { "prod, writing" } else { "prod" };
         psql.arg(format!("--set=PROMPT1={prompt} %/%R%x%# "));
     }
-    if guarded && !args.write {
-        ui.note("transactions are read-only; --write lets them write");
-        let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
-        let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
-        psql.env("PGOPTIONS", format!("{given}-c default_transaction_read_only=on"));
+    // Open until psql has read it.
+    let mut start_up = None;
+    match guard {
+        Guard::None => {
+            let own = !arguments.no_psqlrc && target == Target::Local;
+            start_up = seen.map(|seen| start_up::checking(&seen, own)).transpose()?;
+            arguments.take_no_psqlrc();
+        }
+        Guard::Setting => {
+            ui.warn(format_args!(
+                "transactions are read-only by a setting: that guards against slips, not against SQL that turns it off{}",
+                if target == Target::Prod {
+                    format!("; a role that cannot write, in {}, would", env::PROD_READ_CONNECTION_URL)
+                } else {
+                    String::new()
+                }
+            ));
+            ui.note("--write lets them write");
+            let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
+            let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
+            psql.env("PGOPTIONS", format!("{given}-c default_transaction_read_only=on"));
+            // A start-up file could turn it off.
+            psql.arg("--no-psqlrc");
+        }
+        Guard::Role => ui.note("the role cannot write; --write takes the one that can"),
+    }
+    if let Some(file) = &start_up {
+        psql.env("PSQLRC", start_up::path(file));
     }
     // Returns only where it could not.
-    let error = psql.args(args.psql).exec();
+    let error = psql.args(arguments.all).exec();
+    drop(start_up);
     Err(match error.kind() {
         io::ErrorKind::NotFound => Error::new("there is no `psql` on the PATH")
             .hint("Debian and Ubuntu: `apt-get install postgresql-client`")
             .hint("macOS: `brew install libpq`, and put its `bin` on the PATH"),
         _ => Error::new("cannot run `psql`").cause(error),
     })
-}
-
-/// psql's options that say where to connect, and those that take a value.
-const WHERE: [(char, &str); 4] = [('d', "dbname"), ('h', "host"), ('p', "port"), ('U', "username")];
-const SHORT_WITH_VALUE: &str = "cfvPFRToL";
-const LONG_WITH_VALUE: [&str; 10] = [
-    "command",
-    "field-separator",
-    "file",
-    "log-file",
-    "output",
-    "pset",
-    "record-separator",
-    "set",
-    "table-attr",
-    "variable",
-];
-
-/// Refuses arguments of psql by which it would connect elsewhere than was looked at.
-/// <https://www.postgresql.org/docs/current/app-psql.html>
-fn refuse_another_database(arguments: &[OsString]) -> Result<(), Error> {
-    let refused = |argument: &str| {
-        Err(Error::usage(format!(
-            "psql's argument `{argument}` says where to connect, and the target does that"
-        ))
-        .hint("another database is another URL in CONNECTION_URL or PROD_CONNECTION_URL")
-        .hint("a statement is given with `-c`, a file with `-f`"))
-    };
-    let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
-    while let Some(argument) = arguments.next() {
-        if let Some(long) = argument.strip_prefix("--").filter(|long| !long.is_empty()) {
-            // Abbreviations are taken too.
-            let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
-            if WHERE.iter().any(|(_, option)| option.starts_with(name)) {
-                return refused(&argument);
-            }
-            let takes_value = LONG_WITH_VALUE.iter().any(|option| option.starts_with(name));
-            if takes_value && value.is_none() {
-                arguments.next();
-            }
-        } else if let Some(letters) =
-            argument.strip_prefix('-').filter(|l| !l.is_empty() && *l != "-")
-        {
-            for (at, letter) in letters.char_indices() {
-                if WHERE.iter().any(|(option, _)| *option == letter) {
-                    return refused(&argument);
-                }
-                if SHORT_WITH_VALUE.contains(letter) {
-                    if at + letter.len_utf8() == letters.len() {
-                        arguments.next();
-                    }
-                    break;
-                }
-            }
-        } else {
-            return refused(&argument);
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(arguments: &[&str]) -> bool {
-        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        refuse_another_database(&arguments).is_err()
-    }
-
-    #[test]
-    fn what_leads_elsewhere_is_refused() {
-        for arguments in [
-            &["other"][..],
-            &["postgresql://h/d"],
-            &["-d", "other"],
-            &["-dother"],
-            &["-Xdother"],
-            &["-h", "h"],
-            &["-U", "u"],
-            &["-p1"],
-            &["--dbname=other"],
-            &["--db", "other"],
-            &["--host", "h"],
-            &["--user=u"],
-            &["--port=1"],
-            &["-c", "SELECT 1", "other"],
-            &["--", "other"],
-            &["-At", "-"],
-        ] {
-            assert!(refused(arguments), "{arguments:?}");
-        }
-    }
-
-    #[test]
-    fn what_stays_is_not() {
-        for arguments in [
-            &[][..],
-            &["-c", "-d"],
-            &["-XAtc", "SELECT 1"],
-            &["-cSELECT 1"],
-            &["-f", "file.sql", "-v", "ON_ERROR_STOP=1"],
-            &["--command", "TABLE users"],
-            &["--set=ON_ERROR_STOP=1", "--csv", "--pset", "null=-"],
-            &["-x", "-q", "--no-psqlrc"],
-        ] {
-            assert!(!refused(arguments), "{arguments:?}");
-        }
-    }
 }

@@ -5,7 +5,6 @@ mod sql_file;
 mod stamp;
 mod steps;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +13,6 @@ use clap::{Parser, ValueEnum};
 use cognito_list_users::pool::{PoolArgs, UserPool};
 use ops_common::account::Caller;
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
-use ops_common::cli;
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::env::{self, invocation};
 use ops_common::error::{Error, Exit};
@@ -22,12 +20,18 @@ use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
 use ops_common::stamp::refuse_other_environment;
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count};
+use ops_common::{cli, limited_file};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use stamp::{State, inspect};
+use stamp::{Inspection, State, inspect};
 
+/// It is sent as one message, and held in memory.
+const MOST_SQL_BYTES: u64 = 256 << 20;
 const DEFAULT_WAIT_SECS: u64 = 30;
+/// A set-up takes seconds; one that waits for an answer is not waited for without end.
+const TURN_WITHIN: Duration = Duration::from_secs(120);
+const TURN_POLL: Duration = Duration::from_millis(100);
 
 /// Set up the app's Postgres database
 ///
@@ -138,7 +142,7 @@ impl SqlFile {
             return Ok(Self { name: name.to_owned(), text: compiled_in.to_owned() });
         };
         let name = file.display().to_string();
-        let bytes = fs::read(file)
+        let bytes = limited_file::read(file, MOST_SQL_BYTES)
             .map_err(|error| Error::new(format!("cannot read `{name}`"))
                 .cause(error)
                 .hint("--schema and --seed name files of SQL; without them the compiled-in ones are taken"))?;
@@ -215,6 +219,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     }
     let default_wait = if args.steps.is_empty() { DEFAULT_WAIT_SECS } else { 0 };
     let server = wait_for_server(&url, args.wait.unwrap_or(default_wait), ui).await?;
+    wait_for_turn(&server, &url, ui).await?;
     let inspection = inspect(&url, &server, ui).await?;
     let mut judgement = judge(&url, &inspection.state, &steps, &steps::hash(&files.schema.text))?;
     let mut caller = Caller::NoAccount;
@@ -234,13 +239,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     }
     let question = Question { risk: judgement.risk, what: &judgement.what, ..question };
     let permit = confirm(&question, &args.consent, &caller, ui).await?;
-    let work = Work {
-        url: &url,
-        server,
-        own_session: inspection.session,
-        files: &files,
-        pool: pool.as_ref(),
-    };
+    let work = Work { url: &url, server, inspection, files: &files, pool: pool.as_ref() };
     let (reports, not_carried_over) = run_steps(&steps, work, permit, &args.output, ui).await?;
     if args.output.json() {
         ui.json(&Report {
@@ -266,8 +265,8 @@ struct Work<'a> {
     url: &'a ConnectionUrl,
     /// connected to the maintenance database
     server: Db,
-    /// the session that looked at the database
-    own_session: Option<i32>,
+    /// what was there, and what the steps have made of it since
+    inspection: Inspection,
     files: &'a Files,
     /// none: not named
     pool: Option<&'a UserPool>,
@@ -282,7 +281,7 @@ async fn run_steps(
     output: &OutputArgs,
     ui: &Ui,
 ) -> Result<(Vec<StepReport>, Option<Error>), Error> {
-    let Work { url, mut server, own_session, files, pool } = work;
+    let Work { url, server, mut inspection, files, pool } = work;
     let (to_drop, to_update) = permit.for_two();
     let (mut to_drop, mut to_update) = (Some(to_drop), Some(to_update));
     let no_permit = || Error::new("there is no permit for this step");
@@ -295,14 +294,16 @@ async fn run_steps(
         let did = match step {
             Step::Drop => {
                 let permit = to_drop.take().ok_or_else(no_permit)?;
-                steps::drop(&mut server, own_session, permit, ui).await
+                steps::drop(&server, url, &mut inspection, permit, ui).await
             }
-            Step::Create => steps::create(&server, url, ui).await,
-            Step::SchemaLoad => steps::schema_load(url, &files.schema, ui).await,
-            Step::Seed => steps::seed(url, &files.seed, ui).await,
+            Step::Create => steps::create(&server, url, &mut inspection.seen, ui).await,
+            Step::SchemaLoad => {
+                steps::schema_load(url, &files.schema, &mut inspection.seen, ui).await
+            }
+            Step::Seed => steps::seed(url, &files.seed, &inspection.seen, ui).await,
             Step::CognitoIds => {
                 let permit = to_update.take().ok_or_else(no_permit)?;
-                let did = steps::cognito_ids(pool, url, permit, ui).await;
+                let did = steps::cognito_ids(pool, url, &inspection.seen, permit, ui).await;
                 did.or_else(|error| match reports.as_slice() {
                     [] => Err(error),
                     done => {
@@ -448,6 +449,35 @@ async fn server_about(server: &Db) -> Result<About, Error> {
     let rows = server.query("ask the server about itself", sql, &[]).await?;
     let row = rows.first().ok_or_else(|| Error::new("the server does not say what it is"))?;
     Ok(About { version: row.get(0), archives: row.get(1) })
+}
+
+/// Waits until no other `db-setup` is at work on the database; from then on others
+/// wait for this one, until its connection ends.
+async fn wait_for_turn(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<(), Error> {
+    let lock = "SELECT pg_try_advisory_lock(hashtext('cruddur_ops.db-setup'), hashtext($1))";
+    let deadline = Instant::now() + TURN_WITHIN;
+    let mut waiting = None;
+    loop {
+        let rows = server.query("wait for other set-ups", lock, &[&url.database()]).await?;
+        if rows.first().is_some_and(|row| row.get(0)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::new(format!(
+                "another `db-setup` is at work on the database `{}` for {} s already; nothing is done",
+                url.database(),
+                TURN_WITHIN.as_secs()
+            ))
+            .hint("perhaps it waits for an answer in another terminal"));
+        }
+        waiting.get_or_insert_with(|| {
+            ui.waiting(format!(
+                "waiting for another `db-setup`, which is at work on the database `{}`",
+                url.database()
+            ))
+        });
+        sleep(TURN_POLL).await;
+    }
 }
 
 /// Connects to the maintenance database, waiting while nobody listens there.

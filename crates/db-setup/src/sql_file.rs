@@ -25,8 +25,13 @@ pub(crate) fn check(sql: &str) -> Result<(), Refusal> {
                     why: "holds a backslash command, which only psql understands".into(),
                 });
             }
-            Token::Symbol(_) => statement.has_begun = true,
-            Token::Passed(text) => line += text.matches('\n').count(),
+            Token::Symbol(_) => statement.symbol(),
+            Token::Passed(text) => {
+                line += text.matches('\n').count();
+                if text.starts_with(['\'', '"', '$', 'E', 'e']) {
+                    statement.symbol();
+                }
+            }
         }
     }
     Ok(())
@@ -45,6 +50,8 @@ struct Statement {
     first: String,
     previous: String,
     from_seen: bool,
+    /// `CREATE FUNCTION` or `CREATE PROCEDURE`
+    is_routine: bool,
     /// inside `BEGIN ATOMIC … END`, the body of an SQL function
     in_body: bool,
 }
@@ -85,7 +92,9 @@ impl Statement {
                     "holds `COPY … FROM STDIN`, whose data only psql sends; use INSERT".into(),
                 );
             }
-            (_, "BEGIN", "ATOMIC") => {
+            (_, "CREATE" | "REPLACE", "FUNCTION" | "PROCEDURE") => self.is_routine = true,
+            // Elsewhere it is a column and its alias.
+            (_, "BEGIN", "ATOMIC") if self.is_routine => {
                 self.in_body = true;
                 self.has_begun = false;
             }
@@ -93,6 +102,12 @@ impl Statement {
         }
         self.previous = word;
         Ok(())
+    }
+
+    /// `BEGIN, ATOMIC` is not `BEGIN ATOMIC`.
+    fn symbol(&mut self) {
+        self.has_begun = true;
+        self.previous.clear();
     }
 
     fn end(&mut self) {
@@ -230,6 +245,15 @@ mod tests {
             ("SELECT $x$ a $x$;\nABORT", 2, "`ABORT`"),
             ("-- a carriage return ends a comment too\rCOMMIT;", 1, "`COMMIT`"),
             ("CREATE FUNCTION g() RETURNS int BEGIN ATOMIC SELECT 1; END;\nCOMMIT;", 2, "`COMMIT`"),
+            ("SELECT 1 AS begin, atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
+            ("SELECT a begin atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
+            ("CREATE VIEW v AS SELECT a begin, atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
+            ("CREATE VIEW v AS SELECT begin atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
+            (
+                "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN \"x\" ATOMIC;\nCOMMIT;",
+                2,
+                "`COMMIT`",
+            ),
         ] {
             let refusal = check(sql).expect_err(sql);
             assert_eq!(refusal.line, line, "{sql}");

@@ -2,9 +2,10 @@
 //! stamps it.
 
 use ops_common::error::Error;
-use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
-use ops_common::stamp::{self, Stamp, unreadable};
-use ops_common::ui::{Ui, count};
+use ops_common::postgres::{ConnectError, ConnectionUrl, Db, sql_error, trace};
+use ops_common::stamp::{self, Seen, Stamp, unreadable};
+use ops_common::ui::{Ui, count, printable};
+use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
 /// What is known of the database before anything is done to it.
@@ -29,7 +30,7 @@ impl State {
             ),
             Self::Absent => "there is none now".to_owned(),
             Self::Empty => "empty".to_owned(),
-            Self::Stamped(stamp) => format!("stamped `{}`", stamp.environment),
+            Self::Stamped(stamp) => format!("stamped `{}`", printable(&stamp.environment)),
         }
     }
 }
@@ -43,13 +44,34 @@ CREATE TABLE IF NOT EXISTS cruddur_ops.stamp (
   stamped_at timestamptz NOT NULL DEFAULT now()
 )";
 
-/// Sets the one row: `$1` the environment, `$2` the schema's hash or null.
-pub(crate) const SET: &str = "INSERT INTO cruddur_ops.stamp (environment, schema_sha256)
+/// Sets the one row: `$1` the environment, `$2` the schema's hash or null. A stamp of
+/// another environment stays: no row is affected then.
+const SET: &str = "INSERT INTO cruddur_ops.stamp (environment, schema_sha256)
 VALUES ($1, $2)
 ON CONFLICT (only_row) DO UPDATE
-SET environment = excluded.environment,
-    schema_sha256 = coalesce(excluded.schema_sha256, cruddur_ops.stamp.schema_sha256),
-    stamped_at = now()";
+SET schema_sha256 = coalesce(excluded.schema_sha256, cruddur_ops.stamp.schema_sha256),
+    stamped_at = now()
+WHERE cruddur_ops.stamp.environment = excluded.environment";
+
+/// Stamps the database with the target, and with the schema's hash where there is
+/// one.
+///
+/// # Errors
+/// A stamp of another environment, or Postgres' own.
+pub(crate) async fn set(
+    transaction: &Transaction<'_>,
+    url: &ConnectionUrl,
+    schema_sha256: Option<&str>,
+    ui: &Ui,
+) -> Result<(), Error> {
+    let environment = url.target().to_string();
+    let failed = |error: tokio_postgres::Error| sql_error("stamp the database", &error);
+    trace(ui, "stamp the database", SET, &[&environment, &schema_sha256]);
+    match transaction.execute(SET, &[&environment, &schema_sha256]).await.map_err(failed)? {
+        1 => Ok(()),
+        _ => Err(unreadable(url, &Error::new("it is stamped for another environment"))),
+    }
+}
 
 /// Everything a person could miss, whoever made it; not what extensions bring.
 pub(crate) const COUNT_TABLES: &str = "SELECT count(*) FROM pg_class c
@@ -62,6 +84,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 /// What a look at the database showed.
 pub(crate) struct Inspection {
     pub(crate) state: State,
+    pub(crate) seen: Seen,
     /// the look's own session, which the server may still show for a moment
     pub(crate) session: Option<i32>,
 }
@@ -75,30 +98,28 @@ pub(crate) async fn inspect(
     server: &Db,
     ui: &Ui,
 ) -> Result<Inspection, Error> {
+    // The drop runs on the other connection: it has to be the same server.
+    let maintenance = Seen::of(server.client(), url).await?;
     let db = match Db::connect(url, ui).await {
         Ok(db) => db,
         Err(ConnectError::NoDatabase(_)) => {
-            return Ok(Inspection { state: State::Absent, session: None });
+            let seen = Seen { server: maintenance.server, oid: None, environment: None };
+            return Ok(Inspection { state: State::Absent, seen, session: None });
         }
         Err(error) => return Err(unreadable(url, &error.into())),
     };
-    let identify = "SELECT pg_backend_pid(), pg_postmaster_start_time()::text";
-    let identity = async |db: &Db| -> Result<(i32, String), Error> {
-        let rows = db.query("identify the server", identify, &[]).await?;
-        let row = rows.first().ok_or_else(|| Error::new("the server does not say who it is"))?;
-        Ok((row.get(0), row.get(1)))
-    };
-    let (session, looked_at) = identity(&db).await.map_err(|error| unreadable(url, &error))?;
-    // The drop runs on the other connection: it has to be the same server.
-    if identity(server).await?.1 != looked_at {
+    let seen = Seen::of(db.client(), url).await?;
+    if seen.server != maintenance.server {
         return Err(Error::new(format!(
             "two connections to `{}` reach two servers; nothing is done",
             url.server()
         ))
         .hint("name one server: an address in place of a name that resolves to several"));
     }
-    let session = Some(session);
-    Ok(Inspection { state: read_state(&db, url).await?, session })
+    let rows = db.query("tell the session", "SELECT pg_backend_pid()", &[]).await;
+    let rows = rows.map_err(|error| unreadable(url, &error))?;
+    let session = rows.first().map(|row| row.get(0));
+    Ok(Inspection { state: read_state(&db, url).await?, seen, session })
 }
 
 async fn read_state(db: &Db, url: &ConnectionUrl) -> Result<State, Error> {

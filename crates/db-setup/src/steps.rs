@@ -5,16 +5,17 @@ use ops_common::confirm::Permit;
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
-use ops_common::stamp::{READ, Stamp, refuse_other_environment};
+use ops_common::stamp::{READ, Seen, Stamp, refuse_other_environment};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio_postgres::Transaction;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::SqlFile;
 use crate::sql_file::line_of;
-use crate::stamp;
+use crate::stamp::{self, Inspection, inspect};
 
 /// Whether a step was done.
 #[derive(Debug, Default, Serialize)]
@@ -65,36 +66,53 @@ pub(crate) fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Drops the database that the permit names, closing its sessions. `own_session`
-/// is this tool's and no loss.
+/// Drops the database that the permit names, closing its sessions, where it still is
+/// what `before` says.
 pub(crate) async fn drop(
-    server: &mut Db,
-    own_session: Option<i32>,
+    server: &Db,
+    url: &ConnectionUrl,
+    before: &mut Inspection,
     permit: Permit,
     ui: &Ui,
 ) -> Result<Did, Error> {
+    permit.is_for(url.target(), url.database())?;
     let name = permit.resource();
+    let now = inspect(url, server, ui).await?;
+    if (&now.state, &now.seen) != (&before.state, &before.seen) {
+        return Err(Error::new(format!(
+            "the database `{name}` changed since it was looked at; nothing is done to it"
+        ))
+        .cause(format!("it was: {}; it is: {}", before.state.in_words(), now.state.in_words()))
+        .hint("run it again: it looks and asks anew"));
+    }
+    // This tool's own sessions are no loss.
+    let own: Vec<i32> = before.session.into_iter().chain(now.session).collect();
     let rows = server
         .query(
             "count the sessions",
-            "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1),
+            "SELECT (SELECT oid FROM pg_database WHERE datname = $1),
                     (SELECT count(*) FROM pg_stat_activity
-                     WHERE datname = $1 AND pid IS DISTINCT FROM $2)",
-            &[&name, &own_session],
+                     WHERE datname = $1 AND pid <> ALL ($2))",
+            &[&name, &own],
         )
         .await?;
-    let (exists, sessions) =
-        rows.first().map_or((false, 0), |row| (row.get(0), row.get::<_, i64>(1)));
-    if !exists {
+    let (oid, sessions) =
+        rows.first().map_or((None, 0), |row| (row.get::<_, Option<u32>>(0), row.get::<_, i64>(1)));
+    if oid.is_none() {
         return Ok(Did {
             words: format!("`{name}` is not there; nothing to drop"),
             ..Did::default()
         });
     }
+    if oid != now.seen.oid {
+        return Err(Error::new(format!(
+            "the database `{name}` was created anew just now; nothing is done to it"
+        ))
+        .hint("run it again: it looks and asks anew"));
+    }
     let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(name));
-    let client = server.client_mut();
     trace(ui, &format!("drop the database `{name}`"), &sql, &[]);
-    client.batch_execute(&sql).await.map_err(|error| {
+    server.client().batch_execute(&sql).await.map_err(|error| {
         let result = sql_error(&format!("drop the database `{name}`"), &error);
         if stamp::is_syntax_error(&error) {
             result.hint("the server has to be PostgreSQL 13 or newer")
@@ -102,6 +120,7 @@ pub(crate) async fn drop(
             result
         }
     })?;
+    before.seen = Seen { oid: None, environment: None, ..now.seen };
     Ok(Did {
         words: format!("dropped `{name}`, {} closed", number(sessions, "session")),
         changed: true,
@@ -111,16 +130,19 @@ pub(crate) async fn drop(
 }
 
 /// Creates the database and stamps it; one that is there is left as it is.
-pub(crate) async fn create(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<Did, Error> {
+pub(crate) async fn create(
+    server: &Db,
+    url: &ConnectionUrl,
+    seen: &mut Seen,
+    ui: &Ui,
+) -> Result<Did, Error> {
     let name = url.database();
-    let rows = server
-        .query(
-            "look for the database",
-            "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)",
-            &[&name],
-        )
-        .await?;
-    if rows.first().is_some_and(|row| row.get(0)) {
+    let look = async || {
+        let oid = "SELECT oid FROM pg_database WHERE datname = $1";
+        let rows = server.query("look for the database", oid, &[&name]).await?;
+        Ok::<Option<u32>, Error>(rows.first().map(|row| row.get(0)))
+    };
+    if look().await?.is_some() {
         return Ok(Did { words: format!("`{name}` is there already"), ..Did::default() });
     }
     let title = format!("create the database `{name}`");
@@ -134,18 +156,19 @@ pub(crate) async fn create(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<
         }
         return Err(sql_error(&title, &error));
     }
+    let created = Seen { oid: look().await?, environment: None, ..seen.clone() };
     let mut db = Db::connect(url, ui).await?;
-    let environment = url.target().to_string();
     let failed = |error: tokio_postgres::Error| sql_error("stamp the database", &error);
     // A stamp's table without its row could be anybody's.
     let transaction = db.client_mut().transaction().await.map_err(failed)?;
+    created.check(&transaction, url).await?;
     trace(ui, "make the stamp", stamp::CREATE, &[]);
     transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
-    trace(ui, "stamp the database", stamp::SET, &[&environment, &None::<String>]);
-    transaction.execute(stamp::SET, &[&environment, &None::<String>]).await.map_err(failed)?;
+    stamp::set(&transaction, url, None, ui).await?;
     transaction.commit().await.map_err(failed)?;
+    *seen = Seen { environment: Some(url.target().to_string()), ..created };
     Ok(Did {
-        words: format!("created `{name}`, stamped `{environment}`"),
+        words: format!("created `{name}`, stamped `{}`", url.target()),
         changed: true,
         ..Did::default()
     })
@@ -182,6 +205,7 @@ pub(crate) fn refuse_other_schema(
 pub(crate) async fn schema_load(
     url: &ConnectionUrl,
     file: &SqlFile,
+    seen: &mut Seen,
     ui: &Ui,
 ) -> Result<Did, Error> {
     let schema_hash = hash(&file.text);
@@ -193,6 +217,7 @@ pub(crate) async fn schema_load(
     let lock = "SELECT pg_advisory_xact_lock(hashtext('cruddur_ops.stamp'))";
     trace(ui, "wait for other loads", lock, &[]);
     transaction.batch_execute(lock).await.map_err(failed)?;
+    seen.check(&transaction, url).await?;
     trace(ui, "make the stamp", stamp::CREATE, &[]);
     transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
     if let Some(row) = transaction.query_opt(READ, &[]).await.map_err(failed)? {
@@ -211,16 +236,17 @@ pub(crate) async fn schema_load(
         Ok::<i64, Error>(row.get(0))
     };
     let before = tables().await?;
+    let own = OwnTransaction::of(&transaction).await?;
     trace(ui, "load the schema", &file.text, &[]);
     transaction
         .batch_execute(&file.text)
         .await
         .map_err(|error| file_error(file, "load the schema", &error))?;
+    own.check(&transaction, file).await?;
     let created = tables().await? - before;
-    let environment = url.target().to_string();
-    trace(ui, "stamp the database", stamp::SET, &[&environment, &schema_hash]);
-    transaction.execute(stamp::SET, &[&environment, &Some(&schema_hash)]).await.map_err(failed)?;
+    stamp::set(&transaction, url, Some(&schema_hash), ui).await?;
     transaction.commit().await.map_err(|error| sql_error("commit the schema", &error))?;
+    seen.environment = Some(url.target().to_string());
     Ok(Did {
         words: format!("{} created", number(created, "table")),
         changed: true,
@@ -230,15 +256,23 @@ pub(crate) async fn schema_load(
 }
 
 /// Runs the seed file in one transaction.
-pub(crate) async fn seed(url: &ConnectionUrl, file: &SqlFile, ui: &Ui) -> Result<Did, Error> {
+pub(crate) async fn seed(
+    url: &ConnectionUrl,
+    file: &SqlFile,
+    seen: &Seen,
+    ui: &Ui,
+) -> Result<Did, Error> {
     let mut db = Db::connect(url, ui).await?;
     let transaction =
         db.client_mut().transaction().await.map_err(|error| sql_error("begin", &error))?;
+    seen.check(&transaction, url).await?;
+    let own = OwnTransaction::of(&transaction).await?;
     trace(ui, "seed", &file.text, &[]);
     transaction
         .batch_execute(&file.text)
         .await
         .map_err(|error| file_error(file, "seed", &error))?;
+    own.check(&transaction, file).await?;
     // The server's own count of this transaction: what a file affects can be
     // seen in no other way when it holds many statements.
     let written = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_xact_user_tables";
@@ -261,6 +295,7 @@ pub(crate) async fn seed(url: &ConnectionUrl, file: &SqlFile, ui: &Ui) -> Result
 pub(crate) async fn cognito_ids(
     pool: Option<&UserPool>,
     url: &ConnectionUrl,
+    seen: &Seen,
     permit: Permit,
     ui: &Ui,
 ) -> Result<Did, Error> {
@@ -271,7 +306,7 @@ pub(crate) async fn cognito_ids(
         );
         return Ok(Did { status: Status::Skipped, words, ..Did::default() });
     };
-    let report = update_cognito_user_ids::carry_over(pool, url, permit, ui).await?;
+    let report = update_cognito_user_ids::carry_over(pool, url, seen, permit, ui).await?;
     report.warn(ui);
     let updated = report.updated();
     Ok(Did {
@@ -280,6 +315,33 @@ pub(crate) async fn cognito_ids(
         ids_updated: Some(updated),
         ..Did::default()
     })
+}
+
+/// The transaction that a file runs in. `sql_file` refuses what would end it; this
+/// notices where that was not enough.
+struct OwnTransaction(String);
+
+impl OwnTransaction {
+    async fn of(transaction: &Transaction<'_>) -> Result<Self, Error> {
+        // In what a session starts with, a backslash is no escape: a role's or a
+        // database's settings must not make the server read the file otherwise.
+        let standard = "SET LOCAL standard_conforming_strings = on";
+        let failed = |error: tokio_postgres::Error| sql_error("begin", &error);
+        transaction.batch_execute(standard).await.map_err(failed)?;
+        let row = transaction.query_one("SELECT txid_current()::text", &[]).await;
+        Ok(Self(row.map_err(failed)?.get(0)))
+    }
+
+    async fn check(&self, transaction: &Transaction<'_>, file: &SqlFile) -> Result<(), Error> {
+        if Self::of(transaction).await?.0 == self.0 {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "{} ended the transaction that it runs in: what it did up to there is in the database",
+            file.name
+        ))
+        .hint("look for COMMIT or ROLLBACK in it, take it out, and set the database up again"))
+    }
 }
 
 /// The error of a file: its name, and the line where Postgres gives a position.

@@ -11,7 +11,9 @@ use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::table_lifecycle::{describe, drop_table, list, size, with_nearest};
+use ops_common::table_lifecycle::{
+    changed_meanwhile, describe, drop_table, list, refuse_another, size, with_nearest,
+};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, meant};
 use serde_json::json;
@@ -113,6 +115,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         }
     );
     let permit = confirm(&Question { what: &what, ..question }, &args.consent, &caller, ui).await?;
+    if target == Target::Prod {
+        let now = refuse_another(&db, &live).await?;
+        if size(&now) != size(&live) {
+            let difference = format!("it had {}, and now has {}", size(&live), size(&now));
+            return Err(changed_meanwhile(table).cause(difference));
+        }
+    }
     drop_table(&db, permit, Duration::from_secs(args.wait_timeout), ui).await?;
     if args.output.json() {
         return ui.json(&json!({ "table": table, "deleted": true }));

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use colored::Color;
 use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs};
 use ops_common::attributes::{Attributes, Plain};
 use ops_common::dynamodb::Dynamo;
@@ -225,7 +224,7 @@ impl<'a> Writer<'a> {
             self.ui.line("")?;
         }
         self.written = true;
-        self.ui.line(self.ui.out_paint(heading, Color::Cyan))?;
+        self.ui.heading(heading)?;
         self.ui.table(header, rows, Cells::Cut)
     }
 }

@@ -3,7 +3,7 @@
 
 mod update;
 
-use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::dynamodb::Dynamo;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
+use ops_common::limited_file;
 use ops_common::table::{Difference, TableDefinition};
 use ops_common::table_lifecycle::{
     create, describe, let_items_expire, ttl_attribute, wait_until_active,
@@ -24,6 +25,9 @@ use ops_common::table_lifecycle::{
 use ops_common::target::Target;
 use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
+
+/// Of a CreateTable request, which has at most some hundred names.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// Create the messages table from its definition
 ///
@@ -114,7 +118,10 @@ fn definition(args: &Args) -> Result<TableDefinition, Error> {
         }
         Some(file) => {
             let shown = file.display().to_string();
-            let text = fs::read_to_string(file).map_err(|error| {
+            let text = limited_file::read(file, MOST_BYTES).and_then(|bytes| {
+                String::from_utf8(bytes).map_err(|error| io::Error::other(error.utf8_error()))
+            });
+            let text = text.map_err(|error| {
                 Error::new(format!("cannot read the definition `{shown}`")).cause(error).hint(
                     "--schema names a CreateTable request; without it the compiled-in one is taken",
                 )

@@ -8,7 +8,9 @@ use ops_common::env;
 use ops_common::error::{Error, Exit};
 use ops_common::table::Difference;
 use ops_common::table::update::Change;
-use ops_common::table_lifecycle::{let_items_expire, size, update};
+use ops_common::table_lifecycle::{
+    changed_meanwhile, let_items_expire, refuse_another, size, update,
+};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, quoted};
 use tokio::time::{Instant, sleep};
@@ -95,6 +97,12 @@ impl Work<'_> {
             what += "\nItems that are past their time by then are deleted within days, and cannot be brought back.";
         }
         let permit = self.consent(&what, risk, ui).await?;
+        if risk != Risk::None {
+            let now = refuse_another(&self.db, &live).await?;
+            if self.definition.plan(&now).changes != plan.changes {
+                return Err(changed_meanwhile(self.table()));
+            }
+        }
         for (done, change) in plan.changes.iter().enumerate() {
             ui.note(format_args!("{} of {}: {}", done + 1, steps.len(), change.what));
             let changed = match update(&self.db, &permit, change).await {

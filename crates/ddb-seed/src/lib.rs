@@ -5,7 +5,6 @@ mod conversation;
 mod plan;
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,15 +22,18 @@ use ops_common::item_keys::KeyNames;
 use ops_common::keys::{GroupKey, SortTime, UserKey};
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::records::{Item, SEEDED_GROUP};
-use ops_common::table_lifecycle::announce_size;
+use ops_common::table_lifecycle::{announce_size, refuse_another};
 use ops_common::target::Target;
-use ops_common::ui::{Ui, count, units};
-use ops_common::{cli, stamp, times, users};
+use ops_common::ui::{Ui, count, printable, units};
+use ops_common::{cli, limited_file, stamp, times, users};
 use serde::Serialize;
 use uuid::Uuid;
 
 use conversation::Line;
 use plan::{Collision, Existing, Pair, Plan};
+
+/// Of a conversation: some thousands of messages.
+const MOST_BYTES: u64 = 16 << 20;
 
 const CONVERSATION: &[u8] = include_bytes!("../../../seed-data/conversation.txt");
 
@@ -168,7 +170,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         return show(&report, &pair, &args.output, ui);
     }
     let caller = db.caller(ui).await?;
-    announce_size(&db, &table, ui).await?;
+    let live = announce_size(&db, &table, ui).await?;
     let what = what_happens(&report, &db, &pair);
     let risk = match target {
         Target::Local => Risk::None,
@@ -179,6 +181,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         confirm(&Question { risk, what: &what, ..question }, &args.consent, &caller, ui).await?;
     if risk != Risk::None {
         // The question may have waited for long.
+        if let Some(live) = &live {
+            refuse_another(&db, live).await?;
+        }
         let (now, units) = make_plan(&db, &table, args.group, &lines, &pair, start).await?;
         report.consumed_capacity += units;
         if now != plan {
@@ -201,7 +206,7 @@ fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
         None => ("conversation.txt (compiled in)".to_owned(), CONVERSATION.to_vec()),
         Some(file) => {
             let name = file.display().to_string();
-            let bytes = fs::read(file).map_err(|error| {
+            let bytes = limited_file::read(file, MOST_BYTES).map_err(|error| {
                 Error::new(format!("cannot read the conversation `{name}`"))
                     .cause(error)
                     .hint("--conversation names a file of messages; without it the compiled-in one is taken")
@@ -322,8 +327,8 @@ fn what_happens(report: &Report, db: &Dynamo, pair: &Pair) -> String {
         count(report.put, "row"),
         report.table,
         report.message_group_uuid,
-        pair.mine.handle,
-        pair.other.handle,
+        printable(&pair.mine.handle),
+        printable(&pair.other.handle),
         count(report.overwritten, "row"),
         count(report.deleted, "row"),
         count(report.kept, "message"),

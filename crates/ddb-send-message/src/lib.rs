@@ -15,7 +15,7 @@ use ops_common::error::Error;
 use ops_common::keys::SortTime;
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::records::{ApiMessage, Person};
-use ops_common::table_lifecycle::announce_size;
+use ops_common::table_lifecycle::{announce_size, refuse_another};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, printable, units};
 use ops_common::{cli, stamp, times, users};
@@ -171,10 +171,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         }
     };
     let caller = db.caller(ui).await?;
-    announce_size(&db, &table, ui).await?;
+    let live = announce_size(&db, &table, ui).await?;
     let what = what_happens(text, &sender, &destination, &db, &table);
     let permit = confirm(&Question { what: &what, ..question }, &args.consent, &caller, ui).await?;
     // The question may have waited for long.
+    if let Some(live) = &live {
+        refuse_another(&db, live).await?;
+    }
     if let Destination::New(other) = &destination
         && target == Target::Prod
         && conversation_of(&db, &table, sender.uuid, other.uuid).await?.is_some()
@@ -183,7 +186,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             .hint("run it again: it goes on with that one"));
     }
     let sent = send(&db, permit, &sender, &destination, text).await?;
-    show(sent, matches!(destination, Destination::New(_)), &args.output, ui)
+    show(sent, &args.output, ui)
 }
 
 fn handle(text: &str) -> &str {
@@ -209,12 +212,14 @@ fn what_happens(
 ) -> String {
     let to = match destination {
         Destination::Conversation(group) => format!("into the conversation {group}"),
-        Destination::New(other) => format!("in a new conversation with {}", other.handle),
+        Destination::New(other) => {
+            format!("in a new conversation with {}", printable(&other.handle))
+        }
     };
     format!(
         "{}: this sends a message of {} {to}, in the table `{table}`:\n  {}",
         db.place(),
-        sender.handle,
+        printable(&sender.handle),
         printable(text)
     )
 }
@@ -238,8 +243,8 @@ async fn send(
     })
 }
 
-fn show(sent: Sent, started: bool, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
-    let Sent { message, other, consumed_capacity } = sent;
+fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
+    let Sent { message, other, started, consumed_capacity } = sent;
     let group = message.group;
     if output.json() {
         ui.json(&Report {

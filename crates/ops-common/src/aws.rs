@@ -307,7 +307,9 @@ impl Service {
         }
     }
 
-    fn something_else(&self, doing: &str) -> Error {
+    /// The error of an answer that is not this service's.
+    #[must_use]
+    pub fn something_else(&self, doing: &str) -> Error {
         Error::new(format!(
             "cannot {doing}: what answers at {} is not {}",
             self.endpoint_text(),

@@ -2,7 +2,11 @@
 //! status.
 
 use std::io::{self, Write};
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use clap::{Parser, ValueEnum};
 use clap_complete::Shell;
@@ -11,6 +15,7 @@ use crate::args::UiArgs;
 use crate::env::{self, invocation};
 use crate::error::{Error, Exit};
 use crate::records::MalformedRow;
+use crate::terminal_safe::cleaned;
 use crate::ui::{Ui, count};
 
 /// Runs a tool: parses the command line as `Args` (a usage error ends with exit
@@ -50,23 +55,79 @@ pub fn main_with_own_interrupt<Args: Parser>(
         let _ = io::stdout().write_all(&script);
         return ExitCode::SUCCESS;
     }
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage_error(&error),
+    };
     let ui_args = ui_args(&args);
     let ui = Ui::new(ui_args.color, ui_args.verbose).quiet(ui_args.quiet);
-    let outcome = env::timeout_secs().and_then(|_| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime
-            .map_err(|error| Error::new("cannot start the asynchronous runtime").cause(error))?;
-        let outcome = runtime.block_on(run(args, &ui));
-        // A thread that waits for an answer at the terminal would be waited for.
-        runtime.shutdown_background();
-        outcome
+    let outcome = env::timeout_secs().and_then(|_| check_clock()).and_then(|()| {
+        told_panics(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| {
+                Error::new("cannot start the asynchronous runtime").cause(error).hint(LIMITS)
+            })?;
+            let outcome = runtime.block_on(run(args, &ui));
+            // A thread that waits for an answer at the terminal would be waited for.
+            runtime.shutdown_background();
+            outcome
+        })
     });
     outcome.unwrap_or_else(|error| {
         if error.exit_kind() != Exit::ClosedPipe {
             ui.error(&error);
         }
         ExitCode::from(error.exit_kind().code())
+    })
+}
+
+const LIMITS: &str = "look at the limits of processes, open files and memory: `ulimit -a`";
+
+/// Reports a wrong command line as the parser does, and nothing of it raw.
+fn usage_error(error: &clap::Error) -> ExitCode {
+    let plain = error.render().to_string();
+    if cleaned(&plain) == plain {
+        // Where that cannot be written there is nobody to tell.
+        let _ = error.print();
+    } else {
+        let _ = io::stderr().write_all(cleaned(&plain).as_bytes());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The years that times are counted from and that a sort key can hold. Requests are
+/// signed with the time, too.
+const TIMES: Range<Duration> = Duration::ZERO..Duration::from_secs(253_402_300_800);
+
+fn check_clock() -> Result<(), Error> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    if now.is_ok_and(|now| TIMES.contains(&now)) {
+        return Ok(());
+    }
+    Err(Error::new("this machine's clock is not in the years 1970 to 9999")
+        .hint("compare `date -u` with the right time and set it"))
+}
+
+/// Turns a panic, which is the tool's own fault or a limit of the system's that
+/// somebody below did not expect, into an error like any other.
+fn told_panics(run: impl FnOnce() -> Result<ExitCode, Error>) -> Result<ExitCode, Error> {
+    let message = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&message);
+    panic::set_hook(Box::new(move |info| {
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let place = info.location().map_or(String::new(), ToString::to_string);
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = format!("{text} ({place})");
+    }));
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let message = message.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hint = if message.contains("thread") || message.contains("os error") {
+            LIMITS
+        } else {
+            "this is a fault of the tool: report it with the command that you ran"
+        };
+        Err(Error::new("the tool broke off").cause(message).hint(hint))
     })
 }
 

@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use nix::sys::termios::{FlushArg, tcflush};
+
 use crate::account::Caller;
 use crate::args::ConfirmArgs;
 use crate::error::{Error, Exit};
@@ -186,6 +188,9 @@ pub async fn confirm(
 
 async fn ask(question: &Question<'_>, ui: &Ui) -> Result<(), Error> {
     let Question { kind, resource, what, .. } = *question;
+    // What was typed before the question could be read does not answer it.
+    tcflush(io::stdin(), FlushArg::TCIFLUSH)
+        .map_err(|error| Error::new("cannot prepare the terminal for a question").cause(error))?;
     ui.say(what);
     match question.risk {
         Risk::Destroys => ui.ask(&format!("Type the name of the {kind} to go on:")),
@@ -201,16 +206,19 @@ async fn ask(question: &Question<'_>, ui: &Ui) -> Result<(), Error> {
         .map_err(io::Error::from)
         .and_then(|answer| answer)
         .map_err(|error| Error::new("cannot read the answer").cause(error))?;
-    if answer.is_empty() {
+    // Only Enter makes it an answer: Ctrl-D sends what stands there without.
+    let whole = answer.ends_with('\n');
+    if !whole {
         // The cursor stands behind the question.
         ui.say("");
     }
     let answer = answer.trim();
-    if is_consent(question, answer) {
+    if whole && is_consent(question, answer) {
         return Ok(());
     }
     let declined = Error::new(format!("declined; the {kind} `{resource}` is as it was"));
     let declined = match question.risk {
+        _ if !whole => declined.cause("the input ended before Enter was pressed"),
         Risk::Destroys if !answer.is_empty() => {
             declined.cause(format!("`{}` is not its name", printable(answer)))
         }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::dynamodb::Dynamo;
 use crate::error::Error;
 use crate::keys::{GroupKey, SortTime, UserKey};
+use crate::page_tokens::PageTokens;
 use crate::records::{Item, MalformedRow, Message, MessageGroup};
 use crate::table_lifecycle::missing;
 
@@ -177,6 +178,7 @@ async fn pages(
     let mut found =
         Found { rows: Vec::new(), malformed: Vec::new(), more: false, consumed_capacity: 0.0 };
     let mut start = None;
+    let mut tokens = PageTokens::default();
     loop {
         // One more than asked for tells whether there are more.
         let page_limit = limit.map(|limit| {
@@ -203,8 +205,10 @@ async fn pages(
             found.more = true;
             return Ok(found);
         }
-        if start.is_none() {
-            return Ok(found);
+        let Some(start) = &start else { return Ok(found) };
+        if tokens.repeats(start) {
+            let doing = format!("read the table `{table}`");
+            return Err(db.unlikely(&doing, "it leads to the same page again"));
         }
     }
 }

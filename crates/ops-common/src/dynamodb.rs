@@ -8,11 +8,12 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::account::{self, Caller};
+use crate::answers::CheckAnswers;
 use crate::args::DynamoArgs;
 use crate::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
 use crate::env;
 use crate::error::Error;
-use crate::net::{is_this_machine, refuse_public_address};
+use crate::net::{is_this_machine, private_address, refuse_public_address};
 use crate::retry::is_throttling;
 use crate::target::{Endpoint, EndpointSettings, LocalHosts, Target, dynamodb_endpoint};
 use crate::ui::Ui;
@@ -82,7 +83,7 @@ impl Dynamo {
         let announced = args.endpoint_url.is_some();
         let endpoint = endpoint.or(from_profile);
         if let Some(endpoint) = endpoint.as_ref().filter(|_| !announced) {
-            refuse_this_machine(endpoint, hosts).await?;
+            refuse_leftover(endpoint, hosts).await?;
         }
         let region = aws::region_of(&config)?;
         let db = Self::new(Target::Prod, &config, endpoint, region, ui);
@@ -99,6 +100,7 @@ impl Dynamo {
         let mut config = aws_sdk_dynamodb::config::Builder::from(shared);
         // An empty variable would be an endpoint to the SDK.
         config.set_endpoint_url(endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()));
+        config = config.interceptor(CheckAnswers);
         if target == Target::Local {
             config = config.retry_classifier(RefusedConnectionsAreFinal);
         }
@@ -166,6 +168,12 @@ impl Dynamo {
             + &option("profile", self.profile.as_deref())
     }
 
+    /// The error of an answer to `doing` that no DynamoDB gives.
+    #[must_use]
+    pub fn unlikely(&self, doing: &str, why: &str) -> Error {
+        self.service.something_else(doing).cause(why)
+    }
+
     /// The error of a call that was to do `doing` ("list the tables").
     pub fn error<E>(&self, doing: &str, error: &SdkError<E>) -> Error
     where
@@ -194,16 +202,28 @@ fn profile_endpoint(shared: &SdkConfig) -> Result<Option<Endpoint>, Error> {
         .transpose()
 }
 
-/// Refuses an endpoint that nobody named on the command line and that is this
-/// machine's.
-async fn refuse_this_machine(endpoint: &Endpoint, hosts: &LocalHosts) -> Result<(), Error> {
-    if !is_this_machine(endpoint, hosts).await {
+/// Refuses an endpoint that nobody named on the command line and that no account's
+/// keys should sign for: a leftover of development, this machine's or its network's.
+async fn refuse_leftover(endpoint: &Endpoint, hosts: &LocalHosts) -> Result<(), Error> {
+    let why = if is_this_machine(endpoint, hosts).await {
+        "which is this machine".to_owned()
+    } else if !endpoint.is_https() {
+        "which is not encrypted".to_owned()
+    } else if let Some(address) = private_address(endpoint).await {
+        format!("which leads to the private address {address}")
+    } else {
         return Ok(());
-    }
+    };
     Err(Error::new(format!(
-        "`prod` means AWS, and the environment or the profile's endpoint_url is `{}`, which is this machine",
+        "`prod` means AWS, and the environment or the profile's endpoint_url is `{}`, {why}",
         endpoint.as_str()
     ))
-    .hint("choose another profile with --profile, or take endpoint_url out of it")
-    .hint("or name the endpoint that you mean with --endpoint-url"))
+    .hint(format!(
+        "if you mean it (a VPC endpoint, for one), say so: --endpoint-url {}",
+        endpoint.as_str()
+    ))
+    .hint(format!(
+        "else take it out for this call: `env -u {} …`, or another profile with --profile",
+        env::AWS_ENDPOINT_URL_DYNAMODB
+    )))
 }

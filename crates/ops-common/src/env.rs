@@ -53,6 +53,10 @@ pub const CONNECTION_URL: &str = "CONNECTION_URL";
 /// The Postgres URL of target `prod`. Holds a password.
 pub const PROD_CONNECTION_URL: &str = "PROD_CONNECTION_URL";
 
+/// The Postgres URL of a role that cannot write, for looking around in `prod`. Holds a
+/// password.
+pub const PROD_READ_CONNECTION_URL: &str = "PROD_READ_CONNECTION_URL";
+
 /// Host names, separated by commas, that count as this machine besides the
 /// usual ones.
 pub const OPS_LOCAL_HOSTS: &str = "OPS_LOCAL_HOSTS";

@@ -33,6 +33,40 @@ pub struct UserKey(pub Uuid);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GroupKey(pub Uuid);
 
+/// The one row by which two people have one conversation, whoever writes first: it
+/// holds the conversation's uuid, and only one writer can create it.
+///
+/// ```
+/// use ops_common::keys::PairKey;
+/// let a = "4f0c2b1e-7d3a-4a55-9c1e-2b6a8d9e0f11".parse().unwrap();
+/// let b = "9a7d5c3b-1e2f-4b68-8d47-5f3c1a2e6b22".parse().unwrap();
+/// let key = "PAIR#4f0c2b1e-7d3a-4a55-9c1e-2b6a8d9e0f11#9a7d5c3b-1e2f-4b68-8d47-5f3c1a2e6b22";
+/// assert_eq!(PairKey::new(a, b).to_string(), key);
+/// assert_eq!(PairKey::new(b, a), PairKey::new(a, b));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PairKey {
+    first: Uuid,
+    second: Uuid,
+}
+
+impl PairKey {
+    /// The sort key of its one row.
+    pub const SORT_KEY: &str = "conversation";
+
+    /// Of two people, in any order.
+    #[must_use]
+    pub fn new(one: Uuid, other: Uuid) -> Self {
+        Self { first: one.min(other), second: one.max(other) }
+    }
+}
+
+impl fmt::Display for PairKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PAIR#{}#{}", self.first, self.second)
+    }
+}
+
 const USER_PREFIX: &str = "GRP#";
 const GROUP_PREFIX: &str = "MSG#";
 

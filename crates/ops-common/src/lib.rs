@@ -7,6 +7,7 @@
 //! and `attributes <- scan` (reading), both on `retry` and `capacity`.
 
 pub mod account;
+pub mod answers;
 pub mod args;
 pub mod attributes;
 pub mod aws;
@@ -22,7 +23,9 @@ pub mod error;
 pub mod item_format;
 pub mod item_keys;
 pub mod keys;
+pub mod limited_file;
 pub mod net;
+pub mod page_tokens;
 pub mod postgres;
 pub mod records;
 pub mod retry;
@@ -32,6 +35,7 @@ pub mod table;
 pub mod table_identity;
 pub mod table_lifecycle;
 pub mod target;
+pub mod terminal_safe;
 pub mod times;
 pub mod tls;
 pub mod ui;

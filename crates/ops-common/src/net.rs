@@ -18,6 +18,13 @@ async fn resolves_to_loopback(host: &str, port: u16) -> bool {
         .is_ok_and(|mut addresses| addresses.any(|a| a.ip().to_canonical().is_loopback()))
 }
 
+/// The first address that the endpoint's name leads to and that the internet cannot
+/// reach, if there is one.
+pub async fn private_address(endpoint: &Endpoint) -> Option<IpAddr> {
+    let addresses = tokio::net::lookup_host((endpoint.host(), endpoint.port())).await;
+    addresses.ok()?.map(|address| address.ip()).find(|address| !is_public(*address))
+}
+
 /// Refuses a local name that resolves to a public address. A name that does not
 /// resolve is left to the connection, whose error says so.
 ///

@@ -78,6 +78,17 @@ impl ConnectionUrl {
         }
     }
 
+    /// The production URL of a role that cannot write: `PROD_READ_CONNECTION_URL`, or
+    /// `None` where it is not set.
+    ///
+    /// # Errors
+    /// A URL that does not parse.
+    pub fn reader_from_env() -> Result<Option<Self>, Error> {
+        let variable = env::PROD_READ_CONNECTION_URL;
+        let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
+        env::var(variable).map(|url| Self::parse(Target::Prod, &url, variable, &hosts)).transpose()
+    }
+
     fn parse(
         target: Target,
         text: &str,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use tokio::time::Instant;
 
+use crate::answers::is_incomplete;
 use crate::aws::root;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -93,8 +94,10 @@ where
         },
         SdkError::TimeoutError(_) => Failure::Transient,
         SdkError::ResponseError(_) => {
-            // An answer that was cut, or one that is whole and not DynamoDB's.
-            if is_of_the_way(error) { Failure::Transient } else { Failure::Final }
+            // An answer that was cut or lost its body, or one that is whole and not
+            // DynamoDB's.
+            let lost = is_of_the_way(error) || is_incomplete(error);
+            if lost { Failure::Transient } else { Failure::Final }
         }
         SdkError::DispatchFailure(failure) => {
             let refused = |error| {

@@ -26,11 +26,13 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::answers::{IncompleteAnswer, is_incomplete};
 use crate::attributes::Attributes;
 use crate::capacity::Bucket;
 use crate::dynamodb::Dynamo;
 use crate::env;
 use crate::error::Error;
+use crate::page_tokens::PageTokens;
 use crate::records::Item;
 use crate::retry::{Backoff, Failure, judge};
 use crate::table_lifecycle::missing;
@@ -40,6 +42,9 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// The first page of a scan that is limited: what an item costs is not known.
 const FIRST_LIMITED_PAGE: u32 = 50;
+
+/// As many answers without what a page has are taken for a fault on the way.
+const INCOMPLETE_ANSWERS: u32 = 3;
 
 /// Which items, and what of them.
 #[derive(Debug, Clone, Default, Args)]
@@ -154,6 +159,7 @@ impl Scan {
         page_items: u32,
     ) -> Result<Page, Error> {
         let mut backoff = Backoff::new(self.give_up_after);
+        let mut incomplete = 0;
         let segments = (segment.of > 1).then_some((segment.number, segment.of)).unzip();
         let request = self
             .request
@@ -186,7 +192,12 @@ impl Scan {
                     return Ok(page);
                 }
             };
-            let failure = judge(&error);
+            incomplete += u32::from(is_incomplete(&error));
+            let failure = match judge(&error) {
+                // What answers so each time is no DynamoDB.
+                _ if incomplete == INCOMPLETE_ANSWERS => Failure::Final,
+                failure => failure,
+            };
             if let (Some(bucket), Some(taken)) = (&self.limit, taken) {
                 match failure {
                     Failure::Transient => bucket.settle_unknown(taken),
@@ -249,6 +260,8 @@ pub struct Segments {
     pub page_items: u32,
     scan: Arc<Scan>,
     idle: Vec<(Segment, Option<StartKey>)>,
+    /// where each segment was, by its number
+    tokens: HashMap<i32, PageTokens<StartKey>>,
     running: JoinSet<Result<Page, Error>>,
 }
 
@@ -256,7 +269,12 @@ impl Segments {
     /// Begins each segment after its key, or at its start.
     #[must_use]
     pub fn new(scan: Scan, starts: Vec<(Segment, Option<StartKey>)>, page_items: u32) -> Self {
-        Self { page_items, scan: Arc::new(scan), idle: starts, running: JoinSet::new() }
+        let mut tokens = HashMap::<i32, PageTokens<StartKey>>::new();
+        for (segment, start) in &starts {
+            let tokens = tokens.entry(segment.number).or_default();
+            start.iter().for_each(|start| _ = tokens.repeats(start));
+        }
+        Self { page_items, scan: Arc::new(scan), idle: starts, tokens, running: JoinSet::new() }
     }
 
     /// All of the table in so many segments.
@@ -295,6 +313,10 @@ impl Segments {
             Some(Err(error)) => return Err(Error::new("a segment's task ended").cause(error)),
         };
         if let Some(next) = &page.next {
+            if self.tokens.entry(page.segment.number).or_default().repeats(next) {
+                let doing = format!("scan the table `{}`", self.scan.table);
+                return Err(self.scan.db.unlikely(&doing, "it leads to the same page again"));
+            }
             self.idle.push((page.segment, Some(next.clone())));
         }
         Ok(Some(page))
@@ -328,40 +350,45 @@ pub struct Page {
     body: Vec<u8>,
 }
 
+/// What every page has; [`IncompleteAnswer`] where one has not.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Head<'a> {
     #[serde(borrow)]
     last_evaluated_key: Option<Attributes<'a>>,
-    #[serde(default)]
     count: u64,
-    #[serde(default)]
     scanned_count: u64,
-    consumed_capacity: Option<Consumed>,
+    consumed_capacity: Consumed,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Consumed {
-    capacity_units: Option<f64>,
+    capacity_units: f64,
 }
 
 #[derive(Deserialize)]
 struct Items<'a> {
-    #[serde(borrow, rename = "Items", default)]
+    #[serde(borrow, rename = "Items")]
     items: Vec<Attributes<'a>>,
 }
 
 impl Page {
-    fn new(segment: Segment, body: &[u8]) -> Result<Self, serde_json::Error> {
-        let head: Head<'_> = serde_json::from_slice(body)?;
-        let units = head.consumed_capacity.and_then(|consumed| consumed.capacity_units);
+    fn new(segment: Segment, body: &[u8]) -> Result<Self, BoxError> {
+        let head: Head<'_> = match serde_json::from_slice(body) {
+            Ok(head) => head,
+            Err(error) if body.is_empty() || error.is_data() => {
+                let fault = if body.is_empty() { "is empty".to_owned() } else { error.to_string() };
+                return Err(IncompleteAnswer::new("Scan", fault).into());
+            }
+            Err(error) => return Err(error.into()),
+        };
         Ok(Self {
             segment,
             next: head.last_evaluated_key.map(|key| key.to_sdk()),
             count: head.count,
             scanned: head.scanned_count,
-            consumed_capacity: units.unwrap_or_default(),
+            consumed_capacity: head.consumed_capacity.capacity_units,
             body: body.to_vec(),
         })
     }
@@ -371,10 +398,15 @@ impl Page {
     /// # Errors
     /// Where the page is not what DynamoDB sends.
     pub fn items(&self) -> Result<Vec<Attributes<'_>>, Error> {
+        let cannot = || Error::new("cannot read the items that DynamoDB sent");
         let items: Result<Items<'_>, _> = serde_json::from_slice(&self.body);
-        items
-            .map(|items| items.items)
-            .map_err(|error| Error::new("cannot read the items that DynamoDB sent").cause(error))
+        let items = items.map_err(|error| cannot().cause(error))?.items;
+        if items.len() as u64 != self.count {
+            return Err(cannot()
+                .cause(format!("a page counts {} items and has {}", self.count, items.len()))
+                .hint("look at what is between here and DynamoDB: a proxy, perhaps"));
+        }
+        Ok(items)
     }
 }
 

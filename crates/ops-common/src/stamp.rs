@@ -2,8 +2,11 @@
 //! loaded. `db-setup` writes it; who writes by what the database says looks at
 //! it too: a tunnel to production looks like localhost, the stamp does not.
 
+use tokio_postgres::GenericClient;
+
+use crate::env;
 use crate::error::Error;
-use crate::postgres::{ConnectionUrl, Db};
+use crate::postgres::{ConnectionUrl, Db, sql_error};
 use crate::target::Target;
 
 /// One row in a schema of its own, so that a schema file which drops `public`
@@ -72,6 +75,96 @@ pub fn refuse_other_environment(stamp: &Stamp, url: &ConnectionUrl) -> Result<()
             .hint("what looks like this machine is a tunnel to another: look at CONNECTION_URL and at what listens on its port"),
         Target::Prod => refused.hint("look at PROD_CONNECTION_URL: it leads to a database that was set up for another environment"),
     })
+}
+
+/// A running server. Two that answer at one address differ in it: a tunnel that was
+/// opened meanwhile, a name that resolves to several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// of the cluster, from its initdb
+    pub system_identifier: String,
+    /// microseconds since 1970
+    pub started_at: i64,
+}
+
+/// A database as it was when somebody agreed to a change of it. Each change looks,
+/// in its own transaction, whether it is still that one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// where it is
+    pub server: ServerIdentity,
+    /// the database's own; none: there is no such database
+    pub oid: Option<u32>,
+    /// what its stamp says; none: it has no stamp
+    pub environment: Option<String>,
+}
+
+/// Says who answers. Whatever the session's settings are, it says it alike.
+const WHO_ANSWERS: &str = "SELECT (SELECT system_identifier::text FROM pg_control_system()),
+  (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
+  (SELECT oid FROM pg_database WHERE datname = current_database()),
+  to_regclass('cruddur_ops.stamp') IS NOT NULL";
+
+impl Seen {
+    /// The database that a connection leads to.
+    ///
+    /// # Errors
+    /// Where it does not say who it is, or its stamp cannot be read.
+    pub async fn of(client: &impl GenericClient, url: &ConnectionUrl) -> Result<Self, Error> {
+        let look = async {
+            let row = client.query_one(WHO_ANSWERS, &[]).await?;
+            let server =
+                ServerIdentity { system_identifier: row.try_get(0)?, started_at: row.try_get(1)? };
+            let environment = match row.try_get(3)? {
+                true => Some(client.query_one(READ, &[]).await?.try_get(0)?),
+                false => None,
+            };
+            Ok::<Self, tokio_postgres::Error>(Self { server, oid: row.try_get(2)?, environment })
+        };
+        match tokio::time::timeout(env::timeout(), look).await {
+            Ok(seen) => {
+                seen.map_err(|error| unreadable(url, &sql_error("look who answers", &error)))
+            }
+            Err(_) => Err(unreadable(url, &Error::new("Postgres gave no answer in time"))),
+        }
+    }
+
+    /// Refuses a connection that leads elsewhere than to what was seen.
+    ///
+    /// # Errors
+    /// Another server, another database of that name, or another stamp; and like
+    /// [`Seen::of`].
+    pub async fn check(
+        &self,
+        client: &impl GenericClient,
+        url: &ConnectionUrl,
+    ) -> Result<(), Error> {
+        let now = Self::of(client, url).await?;
+        let stamped = |environment: &Option<String>| match environment {
+            Some(environment) => format!("stamped `{environment}`"),
+            None => "without a stamp".to_owned(),
+        };
+        let why = if now.server != self.server {
+            format!("another server answers at `{}` than a moment ago", url.server())
+        } else if now.oid != self.oid {
+            "it was dropped and created, or renamed, meanwhile".to_owned()
+        } else if now.environment != self.environment {
+            format!(
+                "it was {}, and now is {}",
+                stamped(&self.environment),
+                stamped(&now.environment)
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(format!(
+            "the database `{}` is not the one that was looked at; nothing more is done to it",
+            url.database()
+        ))
+        .cause(why)
+        .hint("look what listens there: a tunnel that was opened meanwhile looks like localhost")
+        .hint("then run it again: it looks and asks anew"))
+    }
 }
 
 /// The error for a database whose stamp cannot be read, by whatever cause.

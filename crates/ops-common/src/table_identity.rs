@@ -32,7 +32,7 @@ impl TableIdentity {
         if self.place != other.place || self.arn != other.arn {
             Some(format!("the table {} ({})", format_args!("`{}`", self.arn), self.place))
         } else if self.id != other.id {
-            Some("a table that was dropped since: this one was created anew".to_owned())
+            Some("a table that was dropped since: the one of that name is new".to_owned())
         } else {
             None
         }

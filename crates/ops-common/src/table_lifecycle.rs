@@ -15,8 +15,10 @@ use crate::confirm::Permit;
 use crate::dynamodb::Dynamo;
 use crate::env::invocation;
 use crate::error::Error;
+use crate::page_tokens::PageTokens;
 use crate::table::TableDefinition;
 use crate::table::update::Change;
+use crate::table_identity::TableIdentity;
 use crate::target::Target;
 use crate::ui::{self, Ui};
 
@@ -62,16 +64,50 @@ pub fn size(table: &TableDescription) -> String {
     )
 }
 
-/// Says in `prod` how large the table is that is about to be changed.
+/// Says in `prod` how large the table is that is about to be changed, and returns
+/// it, for [`refuse_another`].
 ///
 /// # Errors
 /// Where there is no such table, or DynamoDB cannot be asked.
-pub async fn announce_size(db: &Dynamo, table: &str, ui: &Ui) -> Result<(), Error> {
-    if db.target() == Target::Prod {
-        let live = existing(db, table).await?;
-        ui.acts_on(format_args!("table {table}: {}", size(&live)));
+pub async fn announce_size(
+    db: &Dynamo,
+    table: &str,
+    ui: &Ui,
+) -> Result<Option<TableDescription>, Error> {
+    if db.target() == Target::Local {
+        return Ok(None);
     }
-    Ok(())
+    let live = existing(db, table).await?;
+    ui.acts_on(format_args!("table {table}: {}", size(&live)));
+    Ok(Some(live))
+}
+
+/// Looks again at a table that a question was about, since the question may have
+/// waited for long.
+///
+/// # Errors
+/// Where another table has its name now, or none has, or DynamoDB cannot be asked.
+pub async fn refuse_another(
+    db: &Dynamo,
+    seen: &TableDescription,
+) -> Result<TableDescription, Error> {
+    let name = seen.table_name().unwrap_or_default();
+    let now = describe(db, name).await?;
+    let difference = match &now {
+        None => Some("there is no such table any more".to_owned()),
+        Some(now) => TableIdentity::of(db, seen).difference(&TableIdentity::of(db, now)),
+    };
+    match (difference, now) {
+        (None, Some(now)) => Ok(now),
+        (difference, _) => Err(changed_meanwhile(name).cause(difference.unwrap_or_default())),
+    }
+}
+
+/// The error for a table that is not what a question said.
+#[must_use]
+pub fn changed_meanwhile(table: &str) -> Error {
+    Error::new(format!("the table `{table}` changed while the question waited; nothing is done"))
+        .hint("run it again: it asks with what is there then")
 }
 
 /// Sends the definition as it stands. `false`: there was one already, perhaps
@@ -257,16 +293,22 @@ pub async fn drop_table(
 /// # Errors
 /// Where DynamoDB cannot be asked.
 pub async fn list(db: &Dynamo) -> Result<Vec<String>, Error> {
+    let doing = "list the tables";
     let mut names = Vec::new();
-    let mut pages = db.client().list_tables().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        names.extend(
-            page.map_err(|error| db.error("list the tables", &error))?
-                .table_names
-                .unwrap_or_default(),
-        );
+    let mut tokens = PageTokens::default();
+    let mut after = None;
+    loop {
+        let page = db.client().list_tables().set_exclusive_start_table_name(after).send().await;
+        let page = page.map_err(|error| db.error(doing, &error))?;
+        names.extend(page.table_names.unwrap_or_default());
+        match page.last_evaluated_table_name {
+            None => return Ok(names),
+            Some(last) if tokens.repeats(&last) => {
+                return Err(db.unlikely(doing, "it leads to the same page again"));
+            }
+            last => after = last,
+        }
     }
-    Ok(names)
 }
 
 /// The error for a table that is not there: which one may be meant, and the way to

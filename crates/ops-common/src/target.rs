@@ -156,6 +156,12 @@ impl Endpoint {
         self.url.port_or_known_default().unwrap_or(80)
     }
 
+    /// Whether what is sent there is encrypted.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
     /// The URL without a slash at its end.
     #[must_use]
     pub fn as_str(&self) -> &str {

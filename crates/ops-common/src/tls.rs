@@ -21,6 +21,10 @@ use rustls::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Error;
+use crate::limited_file;
+
+/// A system's own list of authorities has a quarter of one MiB.
+const MOST_PEM_BYTES: u64 = 8 << 20;
 
 /// libpq's `sslmode`, but for `allow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -121,8 +125,8 @@ fn trusted(roots: &RootCert) -> Result<RootCertStore, Error> {
                     .cause(error)
                     .hint("sslrootcert names a file of certificates in PEM form")
             };
-            let certificates = CertificateDer::pem_file_iter(file).map_err(|e| unreadable(&e))?;
-            for certificate in certificates {
+            let pem = limited_file::read(file, MOST_PEM_BYTES).map_err(|e| unreadable(&e))?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|error| unreadable(&error))?;
                 store.add(certificate).map_err(|error| unreadable(&error))?;
             }

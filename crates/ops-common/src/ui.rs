@@ -1,5 +1,7 @@
 //! What a person and a script see: stdout for data, stderr for people, tables,
-//! colour, progress. Nothing below this module prints.
+//! colour, progress. Nothing below this module prints, and nothing that it prints
+//! can steer a terminal: text is cleaned of control characters here, and only then
+//! coloured.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -15,6 +17,8 @@ use serde::Serialize;
 
 use crate::args::ColorChoice;
 use crate::error::Error;
+pub use crate::terminal_safe::printable;
+use crate::terminal_safe::{TerminalSafe, cleaned};
 use crate::wrap::wrapped;
 
 /// A rule under the header and nothing else: easy on the eye, and on `grep`.
@@ -33,25 +37,12 @@ const WHOLE_COLUMNS: [&str; 6] = ["group", "sent", "last", "sub", "in Cognito", 
 pub struct Ui {
     out_color: bool,
     err_color: bool,
+    out_is_terminal: bool,
     out_width: Option<u16>,
     err_is_terminal: bool,
     err_width: Option<u16>,
     verbose: bool,
     quiet: bool,
-}
-
-/// Text that may come from anywhere, for a terminal: control characters would
-/// reach the terminal as commands, so each is shown as U+FFFD, line breaks as `⏎`.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' => '⏎',
-            '\t' => ' ',
-            c if c.is_control() => char::REPLACEMENT_CHARACTER,
-            c => c,
-        })
-        .collect()
 }
 
 fn colored_stream(choice: ColorChoice, is_terminal: bool) -> bool {
@@ -77,6 +68,7 @@ impl Ui {
         Self {
             out_color: colored_stream(color, out),
             err_color: colored_stream(color, err),
+            out_is_terminal: out,
             out_width,
             err_is_terminal: err,
             err_width,
@@ -109,6 +101,21 @@ impl Ui {
     /// # Errors
     /// Where stdout cannot be written; a closed pipe is [`crate::error::Exit::ClosedPipe`].
     pub fn line(&self, text: impl Display) -> Result<(), Error> {
+        self.painted_line(&cleaned(&text.to_string()))
+    }
+
+    /// Writes the heading of what follows to stdout.
+    ///
+    /// # Errors
+    /// Like [`Ui::line`].
+    pub fn heading(&self, text: &str) -> Result<(), Error> {
+        let text = cleaned(text);
+        let text = if self.out_color { text.color(Color::Cyan).to_string() } else { text };
+        self.painted_line(&text)
+    }
+
+    /// Writes a line that is clean, and may be coloured.
+    fn painted_line(&self, text: &str) -> Result<(), Error> {
         let mut out = BufWriter::new(io::stdout().lock());
         writeln!(out, "{text}")?;
         Ok(out.flush()?)
@@ -119,15 +126,22 @@ impl Ui {
     /// # Errors
     /// Like [`Ui::line`].
     pub fn json(&self, value: &impl Serialize) -> Result<(), Error> {
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = self.stdout();
         serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
         writeln!(out)?;
         Ok(out.flush()?)
     }
 
-    /// A buffered stdout for results that are streamed.
+    /// A buffered stdout for results that are streamed. On a terminal, control
+    /// characters come out as JSON escapes them.
     pub fn stdout(&self) -> impl Write {
-        BufWriter::new(io::stdout().lock())
+        TerminalSafe::new(BufWriter::new(io::stdout().lock()), self.out_is_terminal)
+    }
+
+    /// Whether a person watches stdout.
+    #[must_use]
+    pub fn out_is_terminal(&self) -> bool {
+        self.out_is_terminal
     }
 
     /// Writes a table to stdout: as wide as the terminal, or as wide as its
@@ -139,7 +153,7 @@ impl Ui {
     /// Like [`Ui::line`].
     pub fn table(&self, header: &[&str], rows: &[Vec<String>], cells: Cells) -> Result<(), Error> {
         if self.out_width.is_some_and(|width| usize::from(width) < legible_width(header, rows)) {
-            return self.line(records(header, rows));
+            return self.painted_line(&records(header, rows));
         }
         let mut table = self.new_table(self.out_color, self.out_width);
         table.set_header(header.iter().map(|name| self.header_cell(name, self.out_color)));
@@ -158,7 +172,7 @@ impl Ui {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
-        self.line(trim_lines(&table.to_string()))
+        self.painted_line(&trim_lines(&table.to_string()))
     }
 
     /// Whether a table on stdout has to do with few columns.
@@ -168,7 +182,7 @@ impl Ui {
     }
 
     fn header_cell(&self, name: &str, color: bool) -> Cell {
-        let cell = Cell::new(name);
+        let cell = Cell::new(printable(name));
         if color { cell.add_attribute(Attribute::Bold) } else { cell }
     }
 
@@ -191,12 +205,6 @@ impl Ui {
         table
     }
 
-    /// Colours `text` for stdout.
-    #[must_use]
-    pub fn out_paint(&self, text: &str, color: Color) -> String {
-        if self.out_color { text.color(color).to_string() } else { text.to_owned() }
-    }
-
     fn err_paint(&self, text: &str, color: Color) -> String {
         if self.err_color { text.color(color).bold().to_string() } else { text.to_owned() }
     }
@@ -210,13 +218,34 @@ impl Ui {
 
     /// Says what has to be said. A stderr that cannot be written stops nothing.
     pub fn say(&self, text: impl Display) {
-        let text = text.to_string();
-        let text = match self.err_width {
+        self.say_painted(&self.fitted(&text.to_string()));
+    }
+
+    /// Text for stderr: cleaned, and broken for the terminal's width.
+    fn fitted(&self, text: &str) -> String {
+        let text = cleaned(text);
+        match self.err_width {
             Some(width) => wrapped(&text, width),
             None => text,
-        };
+        }
+    }
+
+    fn say_painted(&self, text: &str) {
         // One write, so that lines of several programs do not mix.
         let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+    }
+
+    /// Says something behind a label. Its further lines are indented: data with line
+    /// breaks in it cannot pass for a line of the tool's own.
+    fn say_labelled(&self, indent: &str, label: &str, color: Color, text: &str) {
+        let text = text.trim_end().replace('\n', "\n    ");
+        let line = self.fitted(&format!("{indent}{label} {text}"));
+        self.say_painted(&line.replacen(label, &self.err_paint(label, color), 1));
+    }
+
+    fn say_dimmed(&self, text: &str) {
+        let text = self.fitted(text);
+        self.say_painted(&if self.err_color { text.dimmed().to_string() } else { text });
     }
 
     /// Says where the tool is about to act; --quiet leaves it out where that is this
@@ -226,41 +255,36 @@ impl Ui {
         if self.quiet && text.starts_with("target: local") {
             return;
         }
-        if self.err_color {
-            self.say(text.dimmed());
-        } else {
-            self.say(text);
-        }
+        self.say_dimmed(&printable(&text));
     }
 
     /// Says something that a person should look at.
     pub fn warn(&self, text: impl Display) {
-        self.say(format_args!("{} {text}", self.err_paint("warning:", Color::Yellow)));
+        self.say_labelled("", "warning:", Color::Yellow, &text.to_string());
     }
 
     /// Says something where `-v` asks for it.
     pub fn verbose(&self, text: impl Display) {
-        if self.verbose {
-            let text = printable(&text.to_string());
-            self.note(if self.err_color { text.dimmed().to_string() } else { text });
+        if self.verbose && !self.quiet {
+            self.say_dimmed(&printable(&text.to_string()));
         }
     }
 
     /// Asks on stderr, without a line end.
     pub fn ask(&self, question: &str) {
         let mut err = io::stderr();
-        let _ = write!(err, "{} ", self.err_paint(question, Color::Yellow));
+        let _ = write!(err, "{} ", self.err_paint(&cleaned(question), Color::Yellow));
         let _ = err.flush();
     }
 
-    /// Reports an error: what, why, how to mend it.
+    /// Reports an error: what, why, how to fix it.
     pub fn error(&self, error: &Error) {
-        self.say(format_args!("{} {}", self.err_paint("error:", Color::Red), error.message()));
+        self.say_labelled("", "error:", Color::Red, error.message());
         for cause in error.causes() {
-            self.say(format_args!("  {} {}", self.err_paint("cause:", Color::Red), indent(cause)));
+            self.say_labelled("  ", "cause:", Color::Red, cause);
         }
         for hint in error.hints() {
-            self.say(format_args!("  {} {}", self.err_paint("hint:", Color::Green), indent(hint)));
+            self.say_labelled("  ", "hint:", Color::Green, hint);
         }
     }
 
@@ -268,7 +292,7 @@ impl Ui {
     /// elsewhere says it once.
     #[must_use]
     pub fn waiting(&self, what: impl Display) -> Waiting {
-        let what = what.to_string();
+        let what = cleaned(&what.to_string());
         if !self.err_is_terminal {
             self.note(what);
             return Waiting(ProgressBar::hidden());
@@ -283,10 +307,11 @@ impl Ui {
     #[must_use]
     pub fn progress(&self, what: impl Display) -> Progress {
         let bar = spinner(ProgressDrawTarget::hidden());
-        bar.set_message(what.to_string());
+        bar.set_message(printable(&what.to_string()));
         if self.err_is_terminal {
             let bar = bar.clone();
-            thread::spawn(move || {
+            // Where there can be no thread there is no progress to be seen.
+            let _ = thread::Builder::new().spawn(move || {
                 thread::sleep(PROGRESS_AFTER);
                 if !bar.is_finished() {
                     bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -294,8 +319,7 @@ impl Ui {
                 }
             });
         }
-        // A terminal that does not know its width says 0.
-        let width = self.out_width.map(usize::from).filter(|width| *width > 2 * BESIDE_PROGRESS);
+        let width = self.err_width.map(usize::from).filter(|width| *width > 2 * BESIDE_PROGRESS);
         Progress { bar, width }
     }
 }
@@ -314,7 +338,7 @@ const BESIDE_PROGRESS: usize = 12;
 impl Progress {
     /// Says how far the work is.
     pub fn say(&mut self, text: impl Display) {
-        let text = text.to_string();
+        let text = printable(&text.to_string());
         let width = self.width.map_or(usize::MAX, |width| width.saturating_sub(BESIDE_PROGRESS));
         self.bar.set_message(text.chars().take(width).collect::<String>());
     }
@@ -381,11 +405,6 @@ fn records(header: &[&str], rows: &[Vec<String>]) -> String {
     records.join("\n").trim_end().to_owned()
 }
 
-/// `text` with its further lines under the first one's text.
-fn indent(text: &str) -> String {
-    text.trim_end().replace('\n', "\n    ")
-}
-
 fn trim_lines(text: &str) -> String {
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
@@ -444,17 +463,13 @@ pub fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option
 /// Names in backticks, separated by commas.
 #[must_use]
 pub fn quoted<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
-    names.into_iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+    let quoted = |name: S| format!("`{}`", printable(name.as_ref()));
+    names.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\nc\td é 🦀"), "a\u{fffd}[2Jb\u{fffd}⏎c d é 🦀");
-    }
 
     #[test]
     fn nearest_names_come_first() {

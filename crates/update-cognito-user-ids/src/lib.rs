@@ -14,6 +14,7 @@ use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
+use ops_common::stamp::Seen;
 use ops_common::target::Target;
 use ops_common::ui::{Cells, Ui, count, printable};
 use ops_common::{cli, stamp, users};
@@ -105,6 +106,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ui.acts_on(pool.place());
     let mut db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;
+    let seen = Seen::of(db.client(), &url).await?;
 
     let begun = Instant::now();
     let pool_users = pool.users(ui).await?;
@@ -137,7 +139,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         let permit = confirm(&question, &args.consent, &caller, ui).await?;
         let begun = Instant::now();
         let agreed = (risk != Risk::None).then_some(rows.as_slice());
-        let rows = write(&mut db, &url, &by_handle, agreed, permit, ui).await?;
+        let rows = write(&mut db, &url, &seen, &by_handle, agreed, permit, ui).await?;
         report.seconds.postgres += begun.elapsed().as_secs_f64();
         report.found = Comparison::of(&by_handle, rows);
     }
@@ -151,8 +153,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     shown
 }
 
-/// Carries the ids over, with leave to change this database. The pool is listed
-/// first: nothing is locked meanwhile.
+/// Carries the ids over into the database that was seen, with leave to change it. The
+/// pool is listed first: nothing is locked meanwhile.
 ///
 /// # Errors
 /// Where a page of the pool cannot be had, or Postgres refuses: then no row is
@@ -160,6 +162,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 pub async fn carry_over(
     pool: &UserPool,
     url: &ConnectionUrl,
+    seen: &Seen,
     permit: Permit,
     ui: &Ui,
 ) -> Result<Report, Error> {
@@ -169,7 +172,7 @@ pub async fn carry_over(
     let by_handle = ByHandle::of(&pool_users);
     let begun = Instant::now();
     let mut db = Db::connect(url, ui).await?;
-    let rows = write(&mut db, url, &by_handle, None, permit, ui).await?;
+    let rows = write(&mut db, url, seen, &by_handle, None, permit, ui).await?;
     Ok(Report {
         target: url.target().to_string(),
         database: url.database().to_owned(),
@@ -213,6 +216,7 @@ async fn compare(db: &Db, pool: &ByHandle<'_>) -> Result<Vec<Row>, Error> {
 async fn write(
     db: &mut Db,
     url: &ConnectionUrl,
+    seen: &Seen,
     pool: &ByHandle<'_>,
     agreed: Option<&[Row]>,
     permit: Permit,
@@ -227,6 +231,7 @@ async fn write(
     let transaction = db.client_mut().transaction().await.map_err(failed)?;
     trace(ui, "wait for other runs", LOCK, &[]);
     transaction.batch_execute(LOCK).await.map_err(failed)?;
+    seen.check(&transaction, url).await?;
     trace(ui, &title, UPDATE, &[&handles, &subs]);
     let rows = transaction.query(UPDATE, &[&handles, &subs]).await.map_err(failed)?;
     let rows: Vec<Row> = rows.iter().map(row).collect::<Result<_, _>>()?;
@@ -260,8 +265,8 @@ fn what_happens(report: &Report, url: &ConnectionUrl, stamped: bool) -> String {
         what.push_str(&format!(
             "\n  {}: {} -> {}",
             printable(&change.handle),
-            change.old.as_deref().unwrap_or("none"),
-            change.new
+            change.old.as_deref().map_or_else(|| "none".to_owned(), printable),
+            printable(&change.new)
         ));
     }
     if let more @ 1.. = report.found.updated.len().saturating_sub(SHOWN_IN_THE_QUESTION) {

@@ -57,7 +57,7 @@ fn in_prod_it_writes_only_when_told() {
     let run = |arguments: &[&str]| world.run_prod("db-connect", arguments);
     run(&[&["prod"], &delete[..]].concat())
         .ends_with(1)
-        .says("transactions are read-only; --write lets them write")
+        .says("warning: transactions are read-only by a setting: that guards against slips, not against SQL that turns it off; a role that cannot write, in PROD_READ_CONNECTION_URL, would\n--write lets them write\n")
         .says("cannot execute DELETE in a read-only transaction");
     assert_eq!(world.sql("SELECT count(*) > 0 FROM activities"), ["t"]);
     // The URL's own options stay.
@@ -103,7 +103,7 @@ fn in_prod_psql_verifies_as_the_tool_did() {
     world.run_prod("db-setup", &["prod", "--steps", "create", "--yes"]).succeeds();
     let command = world.prod_tool("db-connect", &["prod"]);
     let run = Run::of(with_fake_psql(command, &world)).succeeds();
-    run.prints("argument --set=PROMPT1=prod %/%R%x%# \n")
+    run.prints("argument --set=PROMPT1=prod %/%R%x%# \nargument --no-psqlrc\n")
         .prints("\nPGOPTIONS=-c default_transaction_read_only=on\n")
         .prints("\nPGSSLMODE=verify-full\nPGSSLROOTCERT=/");
 }
@@ -150,7 +150,7 @@ fn the_process_list_shows_no_password() {
         // Debian's is a script that becomes the real one.
         words.contains("psql") && !words.contains("db-connect")
     });
-    assert!(words.ends_with(" -Xc SELECT pg_sleep(600) "), "{words}");
+    assert!(words.ends_with(" -c SELECT pg_sleep(600) "), "{words}");
     assert!(!words.contains(cli_tests::PASSWORD) && !words.contains("://"), "{words}");
     child.kill().expect("kill");
     let _ = child.wait();
@@ -189,4 +189,80 @@ fn a_database_without_a_stamp_is_read_only_in_local_too() {
         .says(&format!("consent with --confirm {}", world.database()));
     assert_eq!(world.sql("SELECT count(*) FROM precious"), ["1"]);
     run(&["--write", "--confirm", world.database()]).succeeds().prints("1\n");
+}
+
+/// SQL that turns read-only off is refused as far as it is there to be looked at, and
+/// start-up files are not read.
+#[test]
+fn read_only_is_not_turned_off_by_a_file() {
+    if !has_psql() {
+        return;
+    }
+    let world = World::postgres();
+    world.run_prod("db-setup", &["prod", "--steps", "create,schema-load,seed", "--yes"]).succeeds();
+    let turned_off = "SET default_transaction_read_only = off;\nDELETE FROM activities;\n";
+    let dump = world.file("dump.sql", turned_off);
+    let write = "BEGIN READ WRITE; DELETE FROM activities; COMMIT";
+    world.file(".psqlrc", turned_off);
+    for arguments in [&["-f", &*dump][..], &["-qAtf", &dump], &["--file", &dump], &["-c", write]] {
+        world
+            .run_prod("db-connect", &[&["prod", "--"], arguments].concat())
+            .ends_with(1)
+            .prints_only("")
+            .says("which turns read-only off")
+            .says("hint: if it is to write: --write, which asks");
+    }
+    let mut command = world.prod_tool("db-connect", &["prod"]);
+    command.stdin(std::fs::File::open(&dump).expect("the file"));
+    Run::of(command).ends_with(1).says("standard input has `transaction_read_only`");
+    // A file that is read stays where psql begins.
+    let mut command = world.prod_tool("db-connect", &["prod", "--", "-At"]);
+    let fine = world.file("fine.sql", "SELECT 7;\n");
+    command.stdin(std::fs::File::open(&fine).expect("the file"));
+    Run::of(command).succeeds().prints_only("7\n");
+    world.run_prod("db-connect", &["prod", "--", "-Atf", &fine]).succeeds().prints_only("7\n");
+    assert_eq!(world.sql("SELECT count(*) > 0 FROM activities"), ["t"]);
+}
+
+#[test]
+fn a_role_that_cannot_write_goes_first() {
+    if !has_psql() {
+        return;
+    }
+    let world = World::postgres();
+    world.run_prod("db-setup", &["prod", "--steps", "create,schema-load,seed", "--yes"]).succeeds();
+    let reader = format!("{}_reader", world.database());
+    world.sql(&format!(
+        "CREATE ROLE {reader} LOGIN PASSWORD 's3cret-reader' IN ROLE pg_read_all_data"
+    ));
+    let writes = "SET default_transaction_read_only = off; DELETE FROM activities";
+    let connect = |arguments: &[&str]| {
+        let mut command = world.prod_tool("db-connect", arguments);
+        let url = world.prod_url();
+        let (_, rest) = url.rsplit_once('@').expect("a user");
+        let url = format!("postgresql://{reader}:s3cret-reader@{rest}");
+        command.env("PROD_READ_CONNECTION_URL", url);
+        Run::of(command).does_not_say("s3cret-reader")
+    };
+    connect(&["prod", "--", "-XAtc", "SELECT count(*) FROM users"])
+        .succeeds()
+        .prints_only("4\n")
+        .says(&format!("postgres {reader}@"))
+        .says("the role cannot write; --write takes the one that can");
+    connect(&["prod", "--", "-XAtc", writes]).ends_with(1).says("permission denied for table");
+    // To write takes the other one.
+    connect(&["prod", "--write", "--yes", "--", "-XAtc", "SELECT current_user"])
+        .succeeds()
+        .prints_only("postgres\n");
+    // One that can write after all is refused, with what it can.
+    world.sql(&format!("GRANT UPDATE (message) ON activities TO {reader}"));
+    connect(&["prod", "--", "-XAtc", "SELECT 1"])
+        .ends_with(1)
+        .prints_only("")
+        .says("error: the role in PROD_READ_CONNECTION_URL can write, and is there for reading\n  cause: it may write to the table activities\n");
+    world.sql(&format!(
+        "REVOKE UPDATE (message) ON activities FROM {reader}; ALTER ROLE {reader} CREATEDB"
+    ));
+    connect(&["prod"]).ends_with(1).says("cause: it may create databases");
+    world.sql(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
 }

@@ -2,6 +2,7 @@
 //! with stdout, stderr and exit status looked at.
 
 mod account;
+mod answers;
 mod boto3;
 mod bulk;
 mod bulk_faults;
@@ -18,11 +19,15 @@ mod export;
 mod fault_table;
 mod faults;
 mod help;
+mod hostile_text;
 mod identities;
 mod import;
 mod in_the_hand;
+mod limits;
 mod list_tables;
 mod local_stack;
+mod other_server;
+mod questions;
 mod readme;
 mod round_trip;
 mod scan;

@@ -17,7 +17,11 @@ fn conversation(world: &World, group: &str) -> (Vec<Value>, Vec<Value>) {
     let mut messages: Vec<Value> =
         items.iter().filter(|item| item["pk"] == format!("MSG#{group}")).cloned().collect();
     messages.sort_by_key(|item| item["sk"].as_str().map(str::to_owned));
-    let rows = items.into_iter().filter(|item| item["message_group_uuid"] == group).collect();
+    let is_row = |item: &Value| {
+        item["message_group_uuid"] == group
+            && item["pk"].as_str().is_some_and(|pk| pk.starts_with("GRP#"))
+    };
+    let rows = items.into_iter().filter(is_row).collect();
     (messages, rows)
 }
 
@@ -246,6 +250,49 @@ fn twenty_at_once_leave_two_rows_with_the_newest() {
     }
 }
 
+/// Two people who write to each other for the first time at the same moment.
+#[test]
+fn twenty_first_messages_at_once_start_one_conversation() {
+    let world = World::seeded();
+    let groups: Vec<Value> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..20)
+            .map(|i| {
+                let world = &world;
+                let (from, to) = if i % 2 == 0 { ("maren", "tariq") } else { ("tariq", "maren") };
+                scope.spawn(move || {
+                    let message = format!("message {i}");
+                    let arguments = ["--output", "json", "--from", from, "--to", to, &message];
+                    world.run("ddb-send-message", &arguments).succeeds().json()
+                })
+            })
+            .collect();
+        runs.into_iter().map(|run| run.join().expect("sent")).collect()
+    });
+    assert_eq!(groups.iter().filter(|report| report["started"] == true).count(), 1, "{groups:#?}");
+    let group = groups[0]["message_group_uuid"].as_str().expect("a uuid");
+    assert!(groups.iter().all(|report| report["message_group_uuid"] == group), "{groups:#?}");
+    is_whole(&world, group, 20);
+}
+
+/// A conversation that was deleted leaves the row of its pair, which is no hindrance.
+#[test]
+fn a_conversation_that_was_deleted_can_be_started_again() {
+    let world = World::seeded();
+    let first = ["--from", "maren", "--to", "tariq", "Hello", "--output", "json"];
+    world.run("ddb-send-message", &first).succeeds();
+    let (client, items) = (world.client(), world.items(TABLE));
+    for item in items.iter().filter(|item| item["user_handle"] != "bayko") {
+        let key = |name: &str| text(item[name].as_str().expect("text"));
+        if item["pk"].as_str().is_some_and(|pk| !pk.starts_with("PAIR#")) {
+            let delete = client.delete_item().table_name(TABLE).key("pk", key("pk"));
+            cli_tests::block_on(delete.key("sk", key("sk")).send()).expect("delete");
+        }
+    }
+    let report = world.run("ddb-send-message", &first).succeeds().json();
+    assert_eq!(report["started"], true);
+    is_whole(&world, report["message_group_uuid"].as_str().expect("a uuid"), 1);
+}
+
 fn is_transaction(request: &Request) -> bool {
     request.operation == "TransactWriteItems"
 }
@@ -386,7 +433,10 @@ fn a_row_that_is_missed_once_is_looked_for_again() {
             && request.body["FilterExpression"].is_string()
             && !missed.swap(true, std::sync::atomic::Ordering::SeqCst);
         if first {
-            return Answer::Reply { status: 200, body: json!({"Items": [], "Count": 0}) };
+            return Answer::Reply {
+                status: 200,
+                body: json!({"Items": [], "Count": 0, "ScannedCount": 0, "ConsumedCapacity": {"CapacityUnits": 0.5}}),
+            };
         }
         Answer::Forward
     });

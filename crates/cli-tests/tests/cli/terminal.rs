@@ -16,7 +16,7 @@ pub(crate) fn at_terminal(mut command: Command) -> PtySession {
 }
 
 /// Reads to the end and returns the status.
-fn status(mut session: PtySession) -> i32 {
+pub(crate) fn status(mut session: PtySession) -> i32 {
     let rest = session.exp_eof().expect("the end");
     match session.process().wait().expect("a status") {
         WaitStatus::Exited(_, status) => status,

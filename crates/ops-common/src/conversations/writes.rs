@@ -17,11 +17,11 @@ use chrono::TimeDelta;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Period, newest_message, of_one, partition, rows_of_group};
+use super::{Period, newest_message, of_one, pages, partition, query, rows_of_group};
 use crate::dynamodb::Dynamo;
 use crate::env::invocation;
 use crate::error::Error;
-use crate::keys::{GroupKey, PK, SK, SortTime, UserKey};
+use crate::keys::{GroupKey, PK, PairKey, SK, SortTime, UserKey};
 use crate::records::{Item, MAX_MESSAGE_CHARS, Message, MessageGroup, Person};
 use crate::retry::{full_jitter, is_throttling};
 use crate::table_lifecycle::missing;
@@ -39,6 +39,8 @@ pub struct Sent {
     pub message: Message,
     /// to whom
     pub other: Person,
+    /// whether the conversation is new
+    pub started: bool,
     /// read and write capacity units
     pub consumed_capacity: f64,
 }
@@ -117,12 +119,15 @@ pub async fn create_message(
         }
         if attempt.write(&writes, &message).await? {
             let consumed_capacity = attempt.consumed_capacity;
-            return Ok(Sent { message, other: rows.mine.other, consumed_capacity });
+            let other = rows.mine.other;
+            return Ok(Sent { message, other, started: false, consumed_capacity });
         }
     }
 }
 
-/// Starts a conversation: both participants' rows and the first message.
+/// Starts a conversation: both participants' rows, the first message, and the one row
+/// of the pair, which only one writer can create. Who comes second sends the message
+/// into the conversation that the first one started.
 ///
 /// # Errors
 /// See [`NotSent`]; nothing is half written.
@@ -142,7 +147,10 @@ pub async fn create_message_group(
         ))));
     }
     let (group, uuid) = (Uuid::new_v4(), Uuid::new_v4());
+    let pair = PairKey::new(sender.uuid, other.uuid);
     let mut attempt = Attempt::new(db, table, now);
+    // A conversation that was deleted leaves the pair's row.
+    let mut deleted = None;
     loop {
         let sent_at = attempt.earliest;
         let text = text.to_owned();
@@ -156,9 +164,23 @@ pub async fn create_message_group(
         let rows = [row(sender, other), row(other, sender)];
         let message = Message { group, sent_at, uuid, text, sender: sender.clone() };
         let items = [message.to_item(), rows[0].to_item(), rows[1].to_item()];
-        if attempt.write(&items.map(|item| put(table, item)), &message).await? {
-            let consumed_capacity = attempt.consumed_capacity;
-            return Ok(Sent { message, other: other.clone(), consumed_capacity });
+        let mut writes = items.map(|item| put(table, item)).to_vec();
+        writes.push(pair_row(table, pair, group, deleted));
+        if attempt.write(&writes, &message).await? {
+            let (other, consumed_capacity) = (other.clone(), attempt.consumed_capacity);
+            return Ok(Sent { message, other, started: true, consumed_capacity });
+        }
+        let Some(theirs) = attempt.group_of_pair(pair).await?.filter(|g| Some(*g) != deleted)
+        else {
+            continue;
+        };
+        match create_message(db, table, theirs, sender, &message.text, now).await {
+            Err(NotSent::UnknownGroup(_)) => deleted = Some(theirs),
+            Ok(mut sent) => {
+                sent.consumed_capacity += attempt.consumed_capacity;
+                return Ok(sent);
+            }
+            not_sent => return not_sent,
         }
     }
 }
@@ -261,6 +283,20 @@ impl<'a> Attempt<'a> {
         let Some(item) = found.rows.pop() else { return Ok(None) };
         let row = MessageGroup::from_item(&item).map_err(|error| NotSent::Broken(broken(error)))?;
         Ok(Some((row, item)))
+    }
+
+    /// The conversation that the pair's row names, where there is that row.
+    async fn group_of_pair(&mut self, pair: PairKey) -> Result<Option<Uuid>, NotSent> {
+        let query = query(self.db, self.table, &pair.to_string())
+            .key_condition_expression("pk = :pk")
+            .consistent_read(true);
+        let found = pages(self.db, self.table, query, Some(1)).await.map_err(NotSent::Other)?;
+        self.consumed_capacity += found.consumed_capacity;
+        let Some(row) = found.rows.first() else { return Ok(None) };
+        let group = row.get(GROUP).and_then(|group| group.as_s().ok()?.parse().ok());
+        group.map(Some).ok_or_else(|| {
+            NotSent::Broken(broken(format!("the row `{pair}` names no conversation")))
+        })
     }
 
     /// Why the sender has no row.
@@ -416,6 +452,26 @@ fn put(table: &str, item: Item) -> TransactWriteItem {
         .condition_expression("attribute_not_exists(pk)")
         .build();
     TransactWriteItem::builder().put(put.expect("it has a table and an item")).build()
+}
+
+/// What names the conversation in a row.
+const GROUP: &str = "message_group_uuid";
+
+/// The row of a pair, which is not there yet, or names a conversation that was
+/// deleted.
+fn pair_row(table: &str, pair: PairKey, group: Uuid, deleted: Option<Uuid>) -> TransactWriteItem {
+    let put = Put::builder()
+        .table_name(table)
+        .item(PK, AttributeValue::S(pair.to_string()))
+        .item(SK, AttributeValue::S(PairKey::SORT_KEY.to_owned()))
+        .item(GROUP, AttributeValue::S(group.to_string()));
+    let put = match deleted {
+        None => put.condition_expression("attribute_not_exists(pk)"),
+        Some(deleted) => put
+            .condition_expression("message_group_uuid = :deleted")
+            .expression_attribute_values(":deleted", AttributeValue::S(deleted.to_string())),
+    };
+    TransactWriteItem::builder().put(put.build().expect("it has a table and an item")).build()
 }
 
 /// A participant's row, moved to a message's time and text. What else it holds

@@ -1,0 +1,77 @@
+//! The start-up file that psql is given where it can write: it looks, in psql's own
+//! connection, whether that leads to the server and database that were looked at.
+//! The way there may have changed since: a tunnel that was opened meanwhile.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use ops_common::error::Error;
+use ops_common::stamp::Seen;
+
+/// A file that psql can read once. `own`: it goes on with the person's own start-up
+/// file.
+///
+/// # Errors
+/// Where no pipe can be made.
+pub(crate) fn checking(seen: &Seen, own: bool) -> Result<OwnedFd, Error> {
+    let mut text = script(seen);
+    let own_file = std::env::var_os("PSQLRC")
+        .map(std::path::PathBuf::from)
+        .or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".psqlrc")));
+    if let Some(file) = own_file.filter(|file| own && file.is_file())
+        && let Some(file) = file.to_str()
+    {
+        let _ = writeln!(text, "\\i {}", quoted(file));
+    }
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::new("cannot make a start-up file for psql").cause(error)
+    };
+    // It is smaller than what a pipe holds, so that nobody has to read meanwhile.
+    let (read, write) = nix::unistd::pipe().map_err(|error| failed(&error))?;
+    File::from(write).write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    Ok(read)
+}
+
+/// Where psql finds it.
+pub(crate) fn path(file: &OwnedFd) -> String {
+    format!("/dev/fd/{}", file.as_raw_fd())
+}
+
+/// psql goes on after a start-up file that fails, so that it has to be ended.
+fn script(seen: &Seen) -> String {
+    let stamp = match &seen.environment {
+        None => "SELECT to_regclass('cruddur_ops.stamp') IS NULL AS ops_same \\gset".to_owned(),
+        Some(environment) => format!(
+            "SELECT environment = {} AS ops_same FROM cruddur_ops.stamp \\gset",
+            quoted(environment)
+        ),
+    };
+    format!(
+        "\\set ops_same f
+SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system}
+  AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = {started}
+  AND (SELECT oid FROM pg_database WHERE datname = current_database()) = {oid} AS ops_same \\gset
+\\if :ops_same
+  \\set ops_same f
+  {stamp}
+\\endif
+\\if :ops_same
+\\else
+  \\warn 'error: psql reached another server or database than was looked at; nothing is done'
+  \\warn '  hint: look what listens there: a tunnel that was opened meanwhile looks like localhost'
+  \\! kill $PPID
+\\endif
+\\unset ops_same
+",
+        system = quoted(&seen.server.system_identifier),
+        started = seen.server.started_at,
+        oid = seen.oid.unwrap_or_default(),
+    )
+}
+
+/// In single quotes, as SQL and psql's commands both read it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
