@@ -135,13 +135,16 @@ impl Server {
         let ui = Ui::new(ColorChoice::Never, false);
         let cluster = Cluster::throw_away(&ui).expect("Postgres starts");
         let folder = TempDir::new().expect("temporary folder");
-        let change = format!("ALTER USER postgres PASSWORD '{PASSWORD}'");
-        run_sql(&cluster.url("postgres"), &change);
-        Self { cluster, folder }
+        let server = Self { cluster, folder };
+        server.admin_sql("postgres", &format!("ALTER USER postgres PASSWORD '{PASSWORD}'"));
+        server
     }
 
+    /// As the tools connect: the role may create databases and is no superuser.
     fn url(&self, database: &str) -> String {
-        self.cluster.url(database).replace(":password@", &format!(":{PASSWORD}@"))
+        let url = self.cluster.url(database);
+        let (_, rest) = url.rsplit_once('@').expect("a user and a host");
+        format!("postgresql://postgres:{PASSWORD}@{rest}")
     }
 
     fn shared() -> Arc<Self> {
@@ -175,22 +178,26 @@ impl Server {
             )
         };
         if let Some((certificate, key)) = certified {
-            self.sql("postgres", &copy(certificate, "tls.crt"));
-            self.sql("postgres", &copy(key, "tls.key"));
+            self.admin_sql("postgres", &copy(certificate, "tls.crt"));
+            self.admin_sql("postgres", &copy(key, "tls.key"));
         }
         let on = if certified.is_some() { "on" } else { "off" };
         for setting in ["ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'"] {
-            self.sql("postgres", &format!("ALTER SYSTEM SET {setting}"));
+            self.admin_sql("postgres", &format!("ALTER SYSTEM SET {setting}"));
         }
-        self.sql("postgres", &format!("ALTER SYSTEM SET ssl = {on}"));
-        let loaded = || self.sql("postgres", "SELECT pg_conf_load_time()");
+        self.admin_sql("postgres", &format!("ALTER SYSTEM SET ssl = {on}"));
+        let loaded = || self.admin_sql("postgres", "SELECT pg_conf_load_time()");
         let before = loaded();
-        self.sql("postgres", "SELECT pg_reload_conf()");
-        wait_for("TLS", || loaded() != before && self.sql("postgres", "SHOW ssl") == [on]);
+        self.admin_sql("postgres", "SELECT pg_reload_conf()");
+        wait_for("TLS", || loaded() != before && self.admin_sql("postgres", "SHOW ssl") == [on]);
     }
 
     fn sql(&self, database: &str, statement: &str) -> Vec<String> {
         run_sql(&self.url(database), statement)
+    }
+
+    fn admin_sql(&self, database: &str, statement: &str) -> Vec<String> {
+        run_sql(&self.cluster.admin_url(database), statement)
     }
 }
 
@@ -406,9 +413,16 @@ impl World {
         format!("postgresql://{user}:{password}@{rest}")
     }
 
-    /// Runs SQL in its database; the first column.
+    /// Runs SQL in its database, as the role that the tools connect as; the first
+    /// column.
     pub fn sql(&self, statement: &str) -> Vec<String> {
         self.server.as_ref().expect("this world has a Postgres").sql(&self.database, statement)
+    }
+
+    /// The same as a superuser, for what the tools' role may not do: other roles.
+    pub fn admin_sql(&self, statement: &str) -> Vec<String> {
+        let server = self.server.as_ref().expect("this world has a Postgres");
+        server.admin_sql(&self.database, statement)
     }
 
     /// Somebody who is connected to its database, until dropped.
@@ -425,7 +439,8 @@ impl World {
         Session { client, runtime }
     }
 
-    /// Runs SQL in the server's database `postgres`; the first column.
+    /// Runs SQL in the server's database `postgres`, as the role that the tools
+    /// connect as; the first column.
     pub fn server_sql(&self, statement: &str) -> Vec<String> {
         self.server.as_ref().expect("this world has a Postgres").sql("postgres", statement)
     }
@@ -532,7 +547,7 @@ impl Drop for World {
         if let Some(server) = &self.server
             && !std::thread::panicking()
         {
-            server.sql(
+            server.admin_sql(
                 "postgres",
                 &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database),
             );

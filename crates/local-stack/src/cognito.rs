@@ -1,7 +1,7 @@
 //! A Cognito API on this machine: the moto server, in a Python environment of
 //! this checkout's own. It answers for STS too. Its users are in memory.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -20,13 +20,36 @@ use ops_common::ui::Ui;
 use tempfile::TempDir;
 
 use crate::dynamodb::bind;
-use crate::guard::{self, Guard, POLL};
+use crate::guard::{self, Guard, Log, POLL, Setup};
 use crate::state::{self, ServerUser, lock_for_download};
+use crate::temporary;
 
 /// Named so that every machine gets the same.
 const MOTO_VERSION: &str = "5.2.5";
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// moto's server, closed to web pages: it lets every origin in, and any page that
+/// is open in a browser of this machine could read and change the users.
+const SERVER: &str = r#"
+from urllib.parse import urlsplit
+from moto import server
+
+class Server(server.DomainDispatcherApplication):
+    def __call__(self, environ, start_response):
+        origin = environ.get("HTTP_ORIGIN")
+        try:
+            host = "localhost" if origin is None else urlsplit(origin).hostname
+        except ValueError:
+            host = None
+        if host in ("localhost", "127.0.0.1", "::1"):
+            return super().__call__(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain")])
+        return [b"only for web pages of localhost\n"]
+
+server.DomainDispatcherApplication = Server
+server.main()
+"#;
 
 /// The people of `seed-data/sql/seed.sql`.
 const SEEDED_HANDLES: [&str; 4] = ["jess-bk", "bayko", "maren", "tariq"];
@@ -65,20 +88,18 @@ impl CognitoServer {
     /// # Errors
     /// Where there is no Python, moto cannot be installed, or does not start.
     pub fn throw_away(ui: &Ui) -> Result<Self, Error> {
-        let folder = tempfile::Builder::new()
-            .prefix("cruddur-ops-cognito-")
-            .tempdir()
-            .map_err(|error| Error::new("cannot make a temporary folder").cause(error))?;
-        let log = folder.path().join("server.log");
+        let python = python(ui)?;
+        let (folder, log_file, log) = temporary::folder("cruddur-ops-cognito-", ServerUser::Same)?;
         // It takes a port by itself: one that is free now may be taken by then.
-        Self::start(0, &log, Some(folder), "", ui)
+        Self::start(&python, 0, (log_file, log), Some(folder), "")
     }
 
     /// A server on `port` whose pool has the same id at every start, and its
     /// users the same `sub`.
     pub(crate) fn kept(folder: &Path, port: u16, ui: &Ui) -> Result<Self, Error> {
         drop(bind(port)?);
-        let server = Self::start(port, &folder.join("cognito.log"), None, "HASH", ui)?;
+        let log = guard::log(&folder.join("cognito.log"))?;
+        let server = Self::start(&python(ui)?, port, log, None, "HASH")?;
         server
             .seed_random()
             .map_err(|error| Error::new("the moto server does not take a seed").cause(error))?;
@@ -99,20 +120,19 @@ impl CognitoServer {
     }
 
     fn start(
+        python: &Path,
         port: u16,
-        log: &Path,
+        (log_file, log): (File, Log),
         temporary: Option<TempDir>,
         id_strategy: &str,
-        ui: &Ui,
     ) -> Result<Self, Error> {
-        let python = find_or_install(&state::folder(ServerUser::find()?)?, ui)?;
-        let (log_file, log) = guard::log(log)?;
-        let mut command = Command::new(&python);
+        let mut command = Command::new(python);
         // Isolated from PYTHONPATH and the user's own packages.
-        command.args(["-I", "-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
+        command.args(["-I", "-c", SERVER, "-H", "127.0.0.1", "-p", &port.to_string()]);
         command.env("MOTO_COGNITO_IDP_USER_POOL_ID_STRATEGY", id_strategy);
         let remove = temporary.as_ref().map(TempDir::path);
-        let mut guard = Guard::start(&command, "TERM", remove, log_file, ServerUser::Same)
+        let (setup, user) = (Setup::default(), ServerUser::Same);
+        let mut guard = Guard::start(setup, &command, "TERM", remove, log_file, user)
             .map_err(|error| Error::new("cannot start the moto server").cause(error))?;
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
@@ -221,6 +241,10 @@ fn on_a_runtime<T: Send>(
         });
         thread.join().unwrap_or_else(|_| Err(failed()))
     })
+}
+
+fn python(ui: &Ui) -> Result<PathBuf, Error> {
+    find_or_install(&state::folder(ServerUser::find()?)?, ui)
 }
 
 /// The Python that has moto: from an earlier run, else made now.

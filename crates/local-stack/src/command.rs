@@ -6,8 +6,7 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp};
+use nix::sys::signal::Signal;
 use ops_common::args::UiArgs;
 use ops_common::cli;
 use ops_common::error::{Error, Exit};
@@ -18,8 +17,9 @@ use tokio::time::sleep;
 
 use crate::cognito::CognitoServer;
 use crate::dynamodb::{DynamoServer, bind};
-use crate::postgres::Cluster;
+use crate::postgres::{Cluster, log_of_kept};
 use crate::state::{self, ServerUser};
+use crate::watchdog::Watchdog;
 use crate::{Pool, Stack, leads_elsewhere};
 
 const DYNAMODB_PORT: u16 = 8000;
@@ -103,7 +103,7 @@ async fn up(ui: &Ui) -> Result<(), Error> {
             () = sleep(Duration::from_secs(1)) => {
                 if postgres.has_ended() {
                     return Err(Error::new("Postgres has ended by itself, so the stack ends")
-                        .hint(format!("look at `{}`", folder.join("postgres/server.log").display())));
+                        .hint(format!("look at `{}`", log_of_kept(&folder).display())));
                 }
             }
         }
@@ -128,12 +128,15 @@ async fn run(command: Vec<OsString>, ui: &Ui) -> Result<ExitCode, Error> {
             command.env_remove(name);
         }
     }
-    let mut child = command.envs(stack.env()).spawn().map_err(|error| {
+    let mut watchdog =
+        Watchdog::start().map_err(|error| Error::new("cannot run `/bin/sh`").cause(error))?;
+    let mut child = watchdog.spawn(command.envs(stack.env())).map_err(|error| {
         Error::new(format!("cannot run `{}`", program.display()))
             .cause(error)
             .hint("COMMAND is a program on PATH or a path; for shell syntax: `-- sh -c '…'`")
     })?;
-    let status = wait(&mut child, &mut signals).await?;
+    let status = wait(&mut child, &watchdog, &mut signals).await?;
+    drop(watchdog);
     drop(stack);
     Ok(exit_code(status))
 }
@@ -156,25 +159,18 @@ async fn start(ui: &Ui, signals: &mut Signals) -> Result<Option<Stack>, Error> {
     }
 }
 
-/// Whether Ctrl-C reaches this process and its command alike: they are what the
-/// terminal has in the foreground.
-fn in_foreground() -> bool {
-    tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp())
-}
-
-/// Waits for the command. Ctrl-C at a terminal reaches it by itself; what is
-/// sent to this process alone is passed on.
-async fn wait(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Error> {
+/// Waits for the command, and passes on what signals come meanwhile.
+async fn wait(
+    child: &mut Child,
+    watchdog: &Watchdog,
+    signals: &mut Signals,
+) -> Result<ExitStatus, Error> {
     loop {
         tokio::select! {
             status = child.wait() => {
                 return status.map_err(|error| Error::new("cannot wait for COMMAND").cause(error));
             }
-            received = signals.next() => {
-                if !(received == Signal::SIGINT && in_foreground()) && let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
-                    let _ = kill(Pid::from_raw(pid), received);
-                }
-            }
+            received = signals.next() => watchdog.pass_on(received, child),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The embedded DynamoDB API, on a thread and a runtime of its own: its SQLite
 //! work blocks the threads it runs on.
 
+use std::fs::{File, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -32,8 +34,17 @@ impl DynamoServer {
         Self::serve(bind(0)?, database)
     }
 
-    /// A server on `listener` that keeps its tables in `file`.
+    /// A server on `listener` that keeps its tables in `file`, which only this user
+    /// can read. SQLite gives the files beside it the same mode.
     pub(crate) fn in_file(listener: TcpListener, file: &Path) -> Result<Self, Error> {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(file)
+            .and_then(|opened| opened.set_permissions(Permissions::from_mode(0o600)))
+            .map_err(|error| failed(&error))?;
         let database = Database::new(&file.to_string_lossy()).map_err(|error| {
             failed(&error).hint(format!("if its data are not needed, remove `{}`", file.display()))
         })?;

@@ -2,10 +2,14 @@
 //!
 //! The server runs under a guard, a small shell that ends it when the pipe from
 //! this process closes. Killed outright included, no server and no temporary
-//! folder stays behind.
+//! folder stays behind. What has to run before the server runs under the same
+//! guard.
+//!
+//! All of them write to a log file that is locked as long as one of them lives.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -23,22 +27,58 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const POLL: Duration = Duration::from_millis(10);
 
 /// `$1` the signal that stops the server, `$2` a folder to remove at the end or
-/// nothing, then the server and its arguments. The second process is the one
-/// that waits for the pipe, so that the guard also ends when the server does.
+/// nothing, then the server and its arguments. Standard input has one line, the
+/// input of the setup's programs; from then on it only says that this process
+/// lives.
+///
+/// `guarded` runs a program until it ends or that pipe closes. A second process
+/// waits for the pipe, so that the guard also ends when the program does. It
+/// repeats the signal: a program that has just been started may ignore it.
+/// `printf` is built into the shell, so no process list shows the input.
 const GUARD: &str = r#"
-stop=$1 remove=$2; shift 2
-exec 3<&0
-"$@" </dev/null &
-server=$!
-{ read -r _; kill -s "$stop" "$server"; } <&3 2>/dev/null &
-reader=$!
-exec 3<&-
-wait "$server"
-status=$?
-kill "$reader" 2>/dev/null
-[ -z "$remove" ] || rm -rf "$remove"
-exit "$status"
+stop=TERM stop_server=$1 remove=$2; shift 2
+IFS= read -r input
+exec 3<&0 </dev/null
+guarded() {
+  printf '%s\n' "$input" | "$@" 3<&- &
+  program=$!
+  {
+    read -r _
+    tries=0
+    while [ "$tries" -lt 30 ] && kill -s "$stop" "$program"; do
+      sleep 1
+      tries=$((tries + 1))
+    done
+    kill -s KILL "$program"
+  } <&3 >/dev/null 2>&1 &
+  reader=$!
+  wait "$program"
+  status=$?
+  kill "$reader" 2>/dev/null
+  return "$status"
+}
+finish() {
+  [ -z "$remove" ] || rm -rf "$remove"
+  exit "$1"
+}
 "#;
+
+/// The server itself, after the setup.
+const SERVE: &str = r#"
+input= stop=$stop_server
+guarded "$@"
+finish "$?"
+"#;
+
+/// What runs before the server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Setup<'a> {
+    /// For the shell: `guarded` runs a program, `finish STATUS` gives up, and `$@`
+    /// is the server's command line.
+    pub(crate) script: &'a str,
+    /// The line that its programs find on their standard input.
+    pub(crate) input: &'a str,
+}
 
 /// What a server says. It can be read when the guard has removed the file.
 #[derive(Debug)]
@@ -54,12 +94,20 @@ impl Log {
     }
 }
 
-/// An empty file at `path` for a server to write, and to be read.
+/// An empty file at `path` for a server to write, and to be read. It has its
+/// name only once it is locked; the lock is on what is written to, so each
+/// process that has it as its output keeps it.
 pub(crate) fn log(path: &Path) -> Result<(File, Log), Error> {
-    let failed =
-        |error: io::Error| Error::new(format!("cannot write `{}`", path.display())).cause(error);
-    let write = File::create(path).map_err(failed)?;
-    Ok((write, Log(File::open(path).map_err(failed)?)))
+    let made = || -> io::Result<(File, Log)> {
+        let new = path.with_extension("log.new");
+        let write =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // Where the file system has no locks, no folder is taken for a leftover.
+        let _ = write.try_lock();
+        fs::rename(&new, path)?;
+        Ok((write, Log(File::open(path)?)))
+    };
+    made().map_err(|error| Error::new(format!("cannot write `{}`", path.display())).cause(error))
 }
 
 /// A running server. Dropping it stops it.
@@ -67,9 +115,10 @@ pub(crate) fn log(path: &Path) -> Result<(File, Log), Error> {
 pub(crate) struct Guard(Child);
 
 impl Guard {
-    /// Starts `server`, whose output goes to `log`. `stop` is the signal that
-    /// ends it, `remove` a folder to remove then.
+    /// Starts `setup` and then `server`, whose output goes to `log`. `stop` is the
+    /// signal that ends the server, `remove` a folder to remove then.
     pub(crate) fn start(
+        setup: Setup<'_>,
         server: &Command,
         stop: &str,
         remove: Option<&Path>,
@@ -77,7 +126,8 @@ impl Guard {
         user: ServerUser,
     ) -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", GUARD, "local-stack-guard", stop]);
+        let script = [GUARD, setup.script, SERVE].concat();
+        command.args(["-c", &script, "local-stack-guard", stop]);
         command.arg(remove.unwrap_or(Path::new("")));
         command.arg(server.get_program()).args(server.get_args());
         // A profile of the account that this machine may have is none of its own.
@@ -94,7 +144,12 @@ impl Guard {
         // A group of its own: Ctrl-C is for the command, the server ends last.
         command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         user.run(&mut command);
-        command.spawn().map(Self)
+        let mut guard = Self(command.spawn()?);
+        if let Some(pipe) = &mut guard.0.stdin {
+            // A guard that has ended already is noticed as one that ends later.
+            let _ = pipe.write_all(format!("{}\n", setup.input).as_bytes());
+        }
+        Ok(guard)
     }
 
     /// Whether the server is no longer there.

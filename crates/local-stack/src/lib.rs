@@ -10,6 +10,8 @@ mod guard;
 pub mod postgres;
 mod postgres_binaries;
 mod state;
+mod temporary;
+mod watchdog;
 
 use std::thread;
 

@@ -1,10 +1,9 @@
 //! A Postgres cluster of our own: initialised, started, stopped.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,14 +13,35 @@ use nix::unistd::Pid;
 use ops_common::error::Error;
 use ops_common::ui::Ui;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::dynamodb::{bind, free_port};
-use crate::guard::{self, Guard, Log, POLL, STOP_TIMEOUT};
+use crate::guard::{self, Guard, Log, POLL, STOP_TIMEOUT, Setup};
 use crate::postgres_binaries::find_or_fetch;
 use crate::state::{self, ServerUser};
+use crate::temporary;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
+
+/// The password that the README prints. Whoever is on this machine knows it, so
+/// its role is no superuser: a superuser runs programs as the server's user.
+const KNOWN_PASSWORD: &str = "password";
+
+/// Makes the cluster where there is none, aside, so that a run that is killed
+/// leaves no half one. The superuser has a name of its own. Nobody can connect
+/// until `pg_hba.conf` is replaced, which the SQL does.
+const SETUP: &str = r#"
+postgres=$1 data=$3 new=$3.new
+if [ ! -e "$data" ]; then
+  rm -rf "$new"
+  guarded "${postgres%postgres}initdb" -D "$new" --username=local_stack --auth=reject \
+    --encoding=UTF8 --locale=C --no-sync &&
+    guarded "$postgres" --single -D "$new" -c exit_on_error=true \
+      -c log_min_error_statement=panic -c password_encryption=scram-sha-256 postgres &&
+    mv "$new" "$data" || finish "$?"
+fi
+"#;
 
 /// A running cluster. Dropping it stops the server; one to throw away is gone
 /// then.
@@ -29,13 +49,41 @@ const ATTEMPTS: usize = 3;
 pub struct Cluster {
     guard: Guard,
     port: u16,
+    passwords: Passwords,
     /// one to throw away: its folder, which the guard removes as far as it may,
     /// and this the rest, once the guard has ended
     _temporary: Option<TempDir>,
 }
 
+/// Of letters and digits only, for URLs and SQL.
+#[derive(Debug)]
+struct Passwords {
+    postgres: String,
+    /// none: the superuser cannot log in
+    superuser: Option<String>,
+}
+
+impl Passwords {
+    /// The one line of SQL that makes a new cluster what it is.
+    ///
+    /// A superuser could end an autovacuum, which DROP DATABASE … WITH (FORCE) has
+    /// to, and tell it from a person's session. These two roles can as well.
+    fn setup_sql(&self) -> String {
+        let password = &self.postgres;
+        let superuser = self.superuser.as_ref().map_or_else(String::new, |password| {
+            format!("ALTER ROLE local_stack PASSWORD '{password}'; ")
+        });
+        format!(
+            "CREATE ROLE postgres LOGIN CREATEDB PASSWORD '{password}'; \
+             GRANT pg_signal_backend, pg_read_all_stats TO postgres; {superuser}\
+             COPY (SELECT 'host all all 127.0.0.1/32 scram-sha-256') TO PROGRAM 'cat > pg_hba.conf'"
+        )
+    }
+}
+
 impl Cluster {
-    /// A fresh cluster on a free port, with user `postgres`, password `password`.
+    /// A fresh cluster on a free port. The role `postgres` may create databases
+    /// and is no superuser; the passwords are new ones.
     ///
     /// # Errors
     /// Where there are no programs, or they fail; the log's end is in the error.
@@ -56,38 +104,40 @@ impl Cluster {
     fn throw_away_once(ui: &Ui) -> Result<Self, Error> {
         let user = ServerUser::find()?;
         let programs = find_or_fetch(&state::folder(user)?, ui)?;
-        let folder = tempfile::Builder::new()
-            .prefix("cruddur-ops-postgres-")
-            .tempdir_in(user.temporary_folder())
-            .map_err(|error| Error::new("cannot make a temporary folder").cause(error))?;
-        user.own(folder.path())?;
+        let (folder, log_file, log) = temporary::folder("cruddur-ops-postgres-", user)?;
+        let random = || Uuid::new_v4().simple().to_string();
+        let passwords = Passwords { postgres: random(), superuser: Some(random()) };
         let data = folder.path().join("data");
-        initdb(&programs, &data, user)?;
-        // Nothing of it has to survive a crash.
-        let settings =
-            ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB"];
-        Self::start(&programs, &data, free_port()?, user, &settings, Some(folder))
+        let port = free_port()?;
+        Self::start(&programs, &data, port, user, (log_file, log), passwords, Some(folder))
     }
 
-    /// The cluster in `folder`, made where there is none, on `port`.
-    pub(crate) fn kept(folder: &Path, port: u16, ui: &Ui) -> Result<Self, Error> {
+    /// The cluster in `state_folder`, made where there is none, on `port`. Its
+    /// superuser cannot log in.
+    pub(crate) fn kept(state_folder: &Path, port: u16, ui: &Ui) -> Result<Self, Error> {
         let user = ServerUser::find()?;
-        let programs = find_or_fetch(folder, ui)?;
-        let data = folder.join("postgres");
-        if !data.exists() {
-            // Made aside, so that an initdb that is killed leaves no half cluster.
-            let aside = folder.join("postgres.new");
-            if aside.exists() {
-                fs::remove_dir_all(&aside).map_err(|error| cannot("clear", &aside, &error))?;
-            }
-            fs::create_dir(&aside).map_err(|error| cannot("make", &aside, &error))?;
-            user.own(&aside)?;
-            initdb(&programs, &aside, user)?;
-            fs::rename(&aside, &data).map_err(|error| cannot("make", &data, &error))?;
+        let programs = find_or_fetch(state_folder, ui)?;
+        let folder = state_folder.join("postgres");
+        if folder.join("PG_VERSION").exists() {
+            return Err(Error::new(format!(
+                "an earlier version of `local-stack` made `{}`",
+                folder.display()
+            ))
+            .cause("its user `postgres` is a superuser, whose password everybody knows")
+            .hint(format!("remove `{}`, and set the database up again", folder.display())));
         }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| cannot("make", &folder, &error))?;
+        user.own(&folder)?;
+        let data = folder.join("data");
         clear_leftover(&data, ui)?;
         drop(bind(port)?);
-        Self::start(&programs, &data, port, user, &[], None)
+        let log = guard::log(&log_of_kept(state_folder))?;
+        let passwords = Passwords { postgres: KNOWN_PASSWORD.to_owned(), superuser: None };
+        Self::start(&programs, &data, port, user, log, passwords, None)
     }
 
     fn start(
@@ -95,22 +145,36 @@ impl Cluster {
         data: &Path,
         port: u16,
         user: ServerUser,
-        settings: &[&str],
+        (log_file, log): (File, Log),
+        passwords: Passwords,
         temporary: Option<TempDir>,
     ) -> Result<Self, Error> {
-        let (log_file, log) = guard::log(&data.join("server.log"))?;
-        let stop = if temporary.is_some() { "QUIT" } else { "INT" };
         let mut command = Command::new(programs.join("postgres"));
         command.arg("-D").arg(data).arg("-p").arg(port.to_string());
-        for setting in
-            ["listen_addresses=127.0.0.1", "unix_socket_directories="].iter().chain(settings)
-        {
+        let mut settings = vec![
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "password_encryption=scram-sha-256",
+        ];
+        if temporary.is_some() {
+            // Nothing of it has to survive a crash.
+            settings.extend([
+                "fsync=off",
+                "synchronous_commit=off",
+                "full_page_writes=off",
+                "shared_buffers=16MB",
+            ]);
+        }
+        for setting in settings {
             command.arg("-c").arg(setting);
         }
+        let stop = if temporary.is_some() { "QUIT" } else { "INT" };
         let remove = temporary.as_ref().map(TempDir::path);
-        let guard = Guard::start(&command, stop, remove, log_file, user)
+        let sql = passwords.setup_sql();
+        let setup = Setup { script: SETUP, input: &sql };
+        let guard = Guard::start(setup, &command, stop, remove, log_file, user)
             .map_err(|error| Error::new("cannot start Postgres").cause(error))?;
-        let mut cluster = Self { guard, port, _temporary: temporary };
+        let mut cluster = Self { guard, port, passwords, _temporary: temporary };
         cluster.wait_until_ready(data, &log)?;
         Ok(cluster)
     }
@@ -135,7 +199,7 @@ impl Cluster {
                 return Err(if said.contains("incompatible") {
                     error.cause(said).hint(format!(
                         "another version of Postgres made `{}`: remove it, and set the database up again",
-                        data.display()
+                        data.parent().unwrap_or(data).display()
                     ))
                 } else {
                     error.cause(said)
@@ -153,10 +217,23 @@ impl Cluster {
         self.guard.has_ended()
     }
 
-    /// The URL of one of its databases.
+    /// The URL of one of its databases, for the role `postgres`, as the tools
+    /// connect.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://postgres:password@127.0.0.1:{}/{database}", self.port)
+        self.url_of("postgres", &self.passwords.postgres, database)
+    }
+
+    /// The same for its superuser, which has a password only where the cluster is
+    /// one to throw away, and which only this process knows.
+    #[must_use]
+    pub fn admin_url(&self, database: &str) -> String {
+        let password = self.passwords.superuser.as_deref().unwrap_or_default();
+        self.url_of("local_stack", password, database)
+    }
+
+    fn url_of(&self, role: &str, password: &str, database: &str) -> String {
+        format!("postgresql://{role}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 }
 
@@ -164,40 +241,23 @@ fn cannot(what: &str, path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::new(format!("cannot {what} `{}`", path.display())).cause(error)
 }
 
-fn initdb(programs: &Path, data: &Path, user: ServerUser) -> Result<(), Error> {
-    let mut password = tempfile::NamedTempFile::new()
-        .map_err(|error| Error::new("cannot make a temporary file").cause(error))?;
-    let write = |error: std::io::Error| Error::new("cannot write a temporary file").cause(error);
-    password.write_all(b"password\n").map_err(write)?;
-    // The password is the one that the README prints; `nobody` has to read it.
-    fs::set_permissions(password.path(), fs::Permissions::from_mode(0o644)).map_err(write)?;
-    let mut command = Command::new(programs.join("initdb"));
-    command.arg("-D").arg(data).arg("--pwfile").arg(password.path()).args([
-        "--username=postgres",
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-sync",
-    ]);
-    user.run(&mut command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Error::new("cannot run initdb").cause(error))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::new("initdb failed").cause(said.trim().to_owned()))
+/// What the server of the kept cluster says.
+pub(crate) fn log_of_kept(state_folder: &Path) -> PathBuf {
+    state_folder.join("postgres.log")
+}
+
+/// The process that `postmaster.pid` names, if there is one.
+pub(crate) fn postmaster(data: &Path) -> Option<Pid> {
+    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let pid: i32 = text.lines().next()?.trim().parse().ok()?;
+    (pid > 0).then(|| Pid::from_raw(pid))
 }
 
 /// What a killed run left in the data folder: a `postmaster.pid`, perhaps with
 /// a server that is still there.
 fn clear_leftover(data: &Path, ui: &Ui) -> Result<(), Error> {
     let pid_file = data.join("postmaster.pid");
-    let Ok(text) = fs::read_to_string(&pid_file) else { return Ok(()) };
-    let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).map(Pid::from_raw);
-    if let Some(pid) = pid
+    if let Some(pid) = postmaster(data)
         && serves(pid, data)
     {
         ui.note(format_args!("stopping the Postgres (process {pid}) that an earlier run left"));

@@ -1,8 +1,8 @@
 //! Where the stack keeps what outlives a run, and who may be there.
 
 use std::env;
-use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, Metadata, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +42,15 @@ impl ServerUser {
                 Error::new(format!("cannot give `{}` to `nobody`", path.display())).cause(error)
             }),
         }
+    }
+
+    /// Whether a file belongs to this process's user or to the server's.
+    pub(crate) fn has_made(self, found: &Metadata) -> bool {
+        let server = match self {
+            Self::Same => Uid::effective(),
+            Self::Nobody { uid, .. } => uid,
+        };
+        [Uid::effective(), server].contains(&Uid::from_raw(found.uid()))
     }
 
     /// Has `command` run as this user.
@@ -88,9 +97,16 @@ pub(crate) fn folder(user: ServerUser) -> Result<PathBuf, Error> {
             Error::new(format!("cannot make the folder `{}`", folder.display())).cause(error)
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        if let ServerUser::Nobody { .. } = user {
-            // Whatever root's umask is.
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        // Only this user can see what is in it. `nobody` has to get through, to its
+        // own data and to a Postgres that was downloaded.
+        let (mode, required) = match user {
+            ServerUser::Same => (0o700, false),
+            ServerUser::Nobody { .. } => (0o711, true),
+        };
+        let set = fs::set_permissions(folder, fs::Permissions::from_mode(mode));
+        // As another user the mode of a folder that root made cannot be changed.
+        if required {
+            set.map_err(failed)?;
         }
     }
     let folder = folders.into_iter().next_back().unwrap_or_default();
@@ -108,6 +124,7 @@ pub(crate) fn lock(folder: &Path, ui: &Ui) -> Result<File, Error> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(&path)
         .map_err(|error| failed(&error))?;
     match file.try_lock() {
@@ -126,7 +143,8 @@ pub(crate) fn lock(folder: &Path, ui: &Ui) -> Result<File, Error> {
 pub(crate) fn lock_for_download(state_folder: &Path) -> Result<File, Error> {
     let path = state_folder.join("download.lock");
     let locked = || {
-        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        let file =
+            File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
         file.lock().map(|()| file)
     };
     locked().map_err(|error| Error::new(format!("cannot lock `{}`", path.display())).cause(error))

@@ -77,7 +77,7 @@ fn the_password_is_in_no_argument_and_nothing_is_inherited() {
     world.run("db-setup", &[]).succeeds();
     let mut command = world.tool("db-connect", &["--", "-c", "x"]);
     let user = format!("{}_user", world.database());
-    world.sql(&format!(
+    world.admin_sql(&format!(
         "CREATE USER {user} PASSWORD 's3cret@'; GRANT USAGE ON SCHEMA cruddur_ops TO {user}; GRANT SELECT ON cruddur_ops.stamp TO {user}"
     ));
     let url = world.url_of(&user, "s3cret%40");
@@ -94,7 +94,7 @@ fn the_password_is_in_no_argument_and_nothing_is_inherited() {
     for left in ["PGHOSTADDR", "PGSERVICE", "hunter2", "CONNECTION_URL"] {
         assert!(!run.stdout.contains(left), "{run}");
     }
-    world.sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
+    world.admin_sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
 }
 
 #[test]

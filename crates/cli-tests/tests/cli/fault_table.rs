@@ -419,7 +419,7 @@ fn postgres() {
     let list = |url: &str| list_within("30", url);
     let user = format!("{}_user", world.database());
     let database = world.database();
-    world.sql(&format!(
+    world.admin_sql(&format!(
         "CREATE USER {user} PASSWORD 's3cret'; REVOKE CONNECT ON DATABASE {database} FROM PUBLIC"
     ));
     told(
@@ -453,7 +453,7 @@ fn postgres() {
         "refuses the connection\n  cause: permission denied for database",
         "may not use this database",
     );
-    world.sql(&format!(
+    world.admin_sql(&format!(
         "GRANT CONNECT ON DATABASE {database} TO {user}; ALTER USER {user} VALID UNTIL '2020-01-01'"
     ));
     told(
@@ -462,7 +462,7 @@ fn postgres() {
         "refuses the connection\n  cause: password authentication failed",
         "look at user and password in CONNECTION_URL",
     );
-    world.sql(&format!("ALTER USER {user} VALID UNTIL 'infinity'"));
+    world.admin_sql(&format!("ALTER USER {user} VALID UNTIL 'infinity'"));
     // The stamp is not its to read.
     told(list(&world.url_of(&user, "s3cret")), 1, "permission denied for schema cruddur_ops", "");
     let elsewhere = format!("{}_elsewhere", world.local_url());
@@ -480,7 +480,7 @@ fn postgres() {
         }
     });
     told(list(&url), 1, "cannot trust Postgres at", "is it Postgres?");
-    world.sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
+    world.admin_sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
 }
 
 #[test]

@@ -1,18 +1,24 @@
 //! `local-stack`: what it leads its command to, and what it leaves behind.
 
-use std::net::TcpListener;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
-use cli_tests::{Run, World, wait_for};
+use cli_tests::{Run, World, block_on, wait_for};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// Runs `script` on a stack of its own; its temporary files are in the world's
 /// folder, so that what is left can be seen.
 fn run(world: &World, script: &str) -> Command {
     // Postgres may run as another user, for whom this has to be like /tmp.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+    let mode = std::fs::Permissions::from_mode(0o1777);
     std::fs::set_permissions(world.folder(), mode).expect("permissions");
     let mut command = world.tool("local-stack", &["run", "--", "sh", "-c", script]);
     command.env("TMPDIR", world.folder()).current_dir(cli_tests::workspace());
@@ -53,7 +59,8 @@ fn a_command_gets_the_stack_and_nothing_else() {
         line.unwrap_or_else(|| panic!("no {name}\n{run}")).to_owned()
     };
     assert!(value("AWS_ENDPOINT_URL_DYNAMODB").starts_with("http://127.0.0.1:"));
-    assert!(value("CONNECTION_URL").starts_with("postgresql://postgres:password@127.0.0.1:"));
+    assert!(value("CONNECTION_URL").starts_with("postgresql://postgres:"));
+    assert!(value("CONNECTION_URL").contains("@127.0.0.1:"));
     assert!(value("CONNECTION_URL").ends_with("/cruddur"));
     assert_eq!(value("AWS_REGION"), "us-east-1");
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
@@ -105,7 +112,7 @@ fn without_python_it_goes_on_without_cognito() {
     let bin = world.folder().join("bin");
     std::fs::create_dir(&bin).expect("folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    for program in ["sh", "env", "rm", "initdb", "postgres"] {
+    for program in ["sh", "env", "cat", "mv", "rm", "sleep", "initdb", "postgres"] {
         let found = std::env::split_paths(&path).map(|folder| folder.join(program));
         if let Some(found) = found.into_iter().find(|file| file.is_file()) {
             std::os::unix::fs::symlink(found, bin.join(program)).expect("link");
@@ -130,78 +137,304 @@ fn the_commands_status_is_passed_on() {
     Run::of(command).ends_with(1).says("error: cannot run `no-such-command`");
 }
 
-/// Starts a stack whose command says where the server is and then waits.
-fn start_and_wait(world: &World) -> (std::process::Child, i32) {
-    let mut command =
-        run(world, "echo $CONNECTION_URL; sleep 600 & echo $! > \"$TMPDIR/sleeper\"; wait");
+/// Says where the server is, starts a process and waits.
+const WAIT: &str = "echo $CONNECTION_URL; sleep 600 & echo $! $$ > \"$TMPDIR/pids\"; wait";
+
+/// Starts a stack on which `script` says where the server is and then waits: the
+/// server's process and its URL.
+fn start_and_wait(world: &World, script: &str) -> (Child, i32, String) {
+    let mut command = run(world, script);
     // A group of its own, as a terminal gives it.
-    let child = command
+    let mut child = command
         .process_group(0)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("spawn");
-    let mut server = 0;
-    wait_for("the server", || {
-        let pid_file =
-            left_behind(world).into_iter().find(|name| name.starts_with("cruddur-ops-postgres-"));
-        // The shell makes the file before it writes the number.
-        let started = sleeper(world).is_some();
-        let Some(folder) = pid_file.filter(|_| started) else { return false };
-        let text = std::fs::read_to_string(world.folder().join(folder).join("data/postmaster.pid"))
-            .unwrap_or_default();
-        server = text.lines().next().and_then(|line| line.parse().ok()).unwrap_or(0);
-        server != 0
-    });
+    let mut url = String::new();
+    let stdout = child.stdout.take().expect("stdout");
+    BufReader::new(stdout).read_line(&mut url).expect("a line");
+    wait_for("the command's child", || pids(world).is_some());
+    (child, server(world), url.trim().to_owned())
+}
+
+/// The folder of the cluster, once it is there.
+fn cluster(world: &World) -> Option<PathBuf> {
+    let name =
+        left_behind(world).into_iter().find(|name| name.starts_with("cruddur-ops-postgres-"));
+    name.map(|name| world.folder().join(name))
+}
+
+/// The process of the server.
+fn server(world: &World) -> i32 {
+    let folder = cluster(world).expect("a cluster");
+    let server = first_line(&folder.join("data/postmaster.pid"));
     assert!(is_alive(server));
-    (child, server)
+    server
+}
+
+fn first_line(pid_file: &Path) -> i32 {
+    let text = std::fs::read_to_string(pid_file).expect("pid file");
+    text.lines().next().and_then(|line| line.parse().ok()).expect("pid")
 }
 
 fn gone(world: &World, server: i32) {
     wait_for("the end of the server", || !is_alive(server));
-    wait_for("the end of its folder", || left_behind(world) == ["sleeper"]);
+    wait_for("the end of its folder", || left_behind(world) == ["pids"]);
 }
 
-fn sleeper(world: &World) -> Option<Pid> {
-    let text = std::fs::read_to_string(world.folder().join("sleeper")).ok()?;
-    text.strip_suffix('\n')?.parse().ok().map(Pid::from_raw)
+/// The processes of the command's child and of the command.
+fn pids(world: &World) -> Option<(i32, i32)> {
+    let text = std::fs::read_to_string(world.folder().join("pids")).ok()?;
+    // The shell makes the file before it writes the numbers.
+    let (child, command) = text.strip_suffix('\n')?.split_once(' ')?;
+    Some((child.parse().ok()?, command.parse().ok()?))
 }
 
-fn kill_sleeper(world: &World) {
-    let _ = kill(sleeper(world).expect("a pid"), Signal::SIGKILL);
+fn command_ended(world: &World) {
+    let (child, command) = pids(world).expect("pids");
+    wait_for("the end of the command", || !is_alive(command));
+    wait_for("the end of its child", || !is_alive(child));
+}
+
+/// A shell's background process does not hear an interrupt.
+fn kill_commands_child(world: &World) {
+    let (child, _) = pids(world).expect("pids");
+    let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+}
+
+/// To local-stack alone.
+fn send(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), signal).expect("a signal");
 }
 
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     let world = World::empty();
-    let (mut child, server) = start_and_wait(&world);
+    let (mut child, server, _) = start_and_wait(&world, WAIT);
     let group = Pid::from_raw(-i32::try_from(child.id()).expect("pid"));
     kill(group, Signal::SIGINT).expect("interrupt");
     let status = child.wait().expect("wait");
     assert_eq!(status.code(), Some(130));
     gone(&world, server);
-    kill_sleeper(&world);
+    kill_commands_child(&world);
+}
+
+/// `kill -INT` of this process alone, as a supervisor does it.
+#[test]
+fn an_interrupt_without_a_terminal_is_passed_on() {
+    let world = World::empty();
+    let (mut child, server, _) = start_and_wait(&world, WAIT);
+    send(&child, Signal::SIGINT);
+    assert_eq!(child.wait().expect("wait").code(), Some(130));
+    gone(&world, server);
+    kill_commands_child(&world);
 }
 
 #[test]
 fn termination_ends_the_command_and_leaves_nothing_behind() {
     let world = World::empty();
-    let (mut child, server) = start_and_wait(&world);
-    kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGTERM)
-        .expect("terminate");
+    let (mut child, server, _) = start_and_wait(&world, WAIT);
+    send(&child, Signal::SIGTERM);
     assert_eq!(child.wait().expect("wait").code(), Some(128 + 15));
+    command_ended(&world);
     gone(&world, server);
-    kill_sleeper(&world);
 }
 
 #[test]
-fn a_kill_leaves_no_server_and_no_cluster() {
+fn a_kill_ends_the_command_and_leaves_nothing_behind() {
+    // This one and its child take no request to end.
+    let stubborn = format!("trap '' TERM; {WAIT}");
+    for script in [WAIT, stubborn.as_str()] {
+        let world = World::empty();
+        let (mut child, server, _) = start_and_wait(&world, script);
+        child.kill().expect("kill");
+        let _ = child.wait();
+        command_ended(&world);
+        gone(&world, server);
+    }
+}
+
+/// There the command is in local-stack's own group, which the terminal's hangup
+/// would end, if it could.
+#[test]
+fn a_kill_at_a_terminal_ends_the_command_too() {
     let world = World::empty();
-    let (mut child, server) = start_and_wait(&world);
-    child.kill().expect("kill");
+    let mut session = super::terminal::at_terminal(run(&world, &format!("trap '' HUP; {WAIT}")));
+    wait_for("the command's child", || pids(&world).is_some());
+    let server = server(&world);
+    session.process_mut().signal(Signal::SIGKILL).expect("kill");
+    command_ended(&world);
+    gone(&world, server);
+}
+
+#[test]
+fn ctrl_c_at_a_terminal_reaches_the_command() {
+    let world = World::empty();
+    let script = format!("trap 'echo caught; exit 7' INT; {WAIT}");
+    let mut session = super::terminal::at_terminal(run(&world, &script));
+    wait_for("the command's child", || pids(&world).is_some());
+    let server = server(&world);
+    session.send_control('c').expect("interrupt");
+    session.exp_string("caught").expect("the command's word");
+    // Else the terminal stays open.
+    kill_commands_child(&world);
+    session.exp_eof().expect("the end");
+    let status = session.process().wait().expect("a status");
+    assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 7)), "{status:?}");
+    gone(&world, server);
+}
+
+#[test]
+fn a_kill_while_it_starts_leaves_no_half_cluster() {
+    // Downloads Postgres, where none is installed.
+    drop(World::postgres());
+    let world = World::empty();
+    for moment in ["data.new", "data"] {
+        let mut command = run(&world, "sleep 600");
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("spawn");
+        wait_for(moment, || cluster(&world).is_some_and(|folder| folder.join(moment).exists()));
+        child.kill().expect("kill");
+        let _ = child.wait();
+        // Its guard removes it when the program that was running has ended.
+        wait_for("the end of its folder", || cluster(&world).is_none());
+    }
+    // What was killed before it had a guard is swept now.
+    Run::of(run(&world, "true")).succeeds();
+    wait_for("the end of all folders", || left_behind(&world).is_empty());
+}
+
+#[test]
+fn what_nobody_removed_is_swept_at_the_next_start() {
+    let world = World::empty();
+    let folder = |name: &str| {
+        let folder = world.folder().join(format!("cruddur-ops-postgres-{name}"));
+        std::fs::create_dir_all(folder.join("data")).expect("folder");
+        folder
+    };
+    let with_log = |name: &str| File::create(folder(name).join("server.log")).expect("log");
+    let made_an_hour_ago = |folder: &Path| {
+        let then = SystemTime::now() - Duration::from_secs(3600);
+        File::open(folder).and_then(|folder| folder.set_modified(then)).expect("time");
+    };
+    drop(with_log("left"));
+    let in_use = with_log("in-use");
+    in_use.lock().expect("lock");
+    folder("young");
+    made_an_hour_ago(&folder("old"));
+    let serving = folder("serving");
+    std::fs::write(serving.join("data/postmaster.pid"), format!("{}\n", std::process::id()))
+        .expect("pid file");
+    made_an_hour_ago(&serving);
+
+    Run::of(run(&world, "true")).succeeds();
+    let mut left = left_behind(&world);
+    left.sort_unstable();
+    let kept = ["in-use", "serving", "young"].map(|name| format!("cruddur-ops-postgres-{name}"));
+    assert_eq!(left, kept);
+}
+
+/// The first column, or the error's code.
+fn query(url: &str, statement: &str) -> Result<Vec<String>, String> {
+    let code = |error: tokio_postgres::Error| {
+        error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned())
+    };
+    block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(code)?;
+        let connection = tokio::spawn(connection);
+        let messages = client.simple_query(statement).await;
+        drop(client);
+        let _ = connection.await;
+        let first_column = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        let messages = messages.map_err(code)?;
+        Ok::<Vec<String>, String>(messages.iter().filter_map(first_column).collect())
+    })
+}
+
+const INVALID_PASSWORD: &str = "28P01";
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// A superuser runs programs: as `nobody`, who owns the cluster, where this user is
+/// root.
+fn is_no_superuser(url: &str) {
+    let superusers = "SELECT rolname FROM pg_roles WHERE rolsuper";
+    assert_eq!(query(url, superusers), Ok(vec!["local_stack".to_owned()]));
+    assert_eq!(query(url, "SELECT current_user"), Ok(vec!["postgres".to_owned()]));
+    for statement in [
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('postgresql.conf')",
+        "ALTER ROLE postgres SUPERUSER",
+        "SET ROLE local_stack",
+    ] {
+        let refused = Err(INSUFFICIENT_PRIVILEGE.to_owned());
+        assert_eq!(query(url, statement), refused, "{statement}");
+    }
+}
+
+#[test]
+fn the_tools_role_is_no_superuser_and_its_password_is_new() {
+    let world = World::empty();
+    let (mut child, server, url) = start_and_wait(&world, WAIT);
+    let url = url.replace("/cruddur", "/postgres");
+    is_no_superuser(&url);
+    let (role_and_password, rest) =
+        url.strip_prefix("postgresql://").and_then(|url| url.rsplit_once('@')).expect("a URL");
+    let (_, password) = role_and_password.split_once(':').expect("a password");
+    for login in [
+        "postgres:password".to_owned(),
+        "local_stack:password".to_owned(),
+        format!("local_stack:{password}"),
+    ] {
+        let refused = Err(INVALID_PASSWORD.to_owned());
+        assert_eq!(query(&format!("postgresql://{login}@{rest}"), "SELECT 1"), refused, "{login}");
+    }
+    send(&child, Signal::SIGTERM);
     let _ = child.wait();
     gone(&world, server);
-    kill_sleeper(&world);
+}
+
+/// Any page that is open in a browser can send requests to this machine.
+#[test]
+fn web_pages_of_other_machines_get_nothing_from_cognito() {
+    let Some(world) = World::empty().with_pool(&[]) else { return };
+    let url = world.cognito().url();
+    let address = url.strip_prefix("http://").expect("a URL");
+    let status = |origin: &str| {
+        let body = r#"{"MaxResults":10}"#;
+        let request = format!(
+            "POST / HTTP/1.0\r\nhost: {address}\r\n{origin}\
+             x-amz-target: AWSCognitoIdentityProviderService.ListUserPools\r\n\
+             content-type: application/x-amz-json-1.1\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut connection = TcpStream::connect(address).expect("connect");
+        connection.write_all(request.as_bytes()).expect("send");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("an answer");
+        let status = answer.split(' ').nth(1).map(str::to_owned);
+        status.unwrap_or(answer)
+    };
+    for origin in [
+        "",
+        "origin: http://localhost:3000\r\n",
+        "origin: http://127.0.0.1:9229\r\n",
+        "origin: http://[::1]:3000\r\n",
+    ] {
+        assert_eq!(status(origin), "200", "{origin}");
+    }
+    for origin in [
+        "origin: https://example.com\r\n",
+        "origin: http://localhost.example.com\r\n",
+        "origin: http://localhost@example.com\r\n",
+        "origin: null\r\n",
+    ] {
+        assert_eq!(status(origin), "403", "{origin}");
+    }
 }
 
 /// A checkout of its own in the world's folder, with downloads of this one.
@@ -213,7 +446,7 @@ fn checkout(world: &World, downloads: &[&str]) {
         std::os::unix::fs::symlink(ours.join(download), state.join(download)).expect("link");
     }
     std::fs::write(world.folder().join("Cargo.lock"), "").expect("a checkout");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(world.folder(), mode).expect("permissions");
 }
 
@@ -240,8 +473,7 @@ fn up_keeps_its_data_and_ends_clean() {
         child
     };
     let stop = |mut child: std::process::Child| {
-        kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGINT)
-            .expect("interrupt");
+        send(&child, Signal::SIGINT);
         assert_eq!(child.wait().expect("wait").code(), Some(0));
         assert!(!pid_file(&world).exists());
     };
@@ -251,6 +483,10 @@ fn up_keeps_its_data_and_ends_clean() {
     world.run("ddb-schema-load", &[]).succeeds();
     world.run("ddb-seed", &[]).succeeds();
     let users = has_cognito.then(|| users_of_up(&world));
+    is_no_superuser("postgresql://postgres:password@127.0.0.1:5432/postgres");
+    let superuser = "postgresql://local_stack:password@127.0.0.1:5432/postgres";
+    assert_eq!(query(superuser, "SELECT 1"), Err(INVALID_PASSWORD.to_owned()));
+    only_its_owner_reads(&world, has_cognito);
     world
         .run("local-stack", &["up"])
         .ends_with(1)
@@ -270,8 +506,7 @@ fn up_keeps_its_data_and_ends_clean() {
     assert!(log.contains("clearing the `postmaster.pid` that a killed run left"), "{log}");
 
     // Killed outright: the server ends, and the next run starts.
-    let text = std::fs::read_to_string(pid_file(&world)).expect("pid file");
-    let server = text.lines().next().and_then(|line| line.parse().ok()).expect("pid");
+    let server = first_line(&pid_file(&world));
     let mut child = child;
     child.kill().expect("kill");
     let _ = child.wait();
@@ -280,8 +515,7 @@ fn up_keeps_its_data_and_ends_clean() {
 
     // Postgres ends by itself: no half stack stays.
     let mut child = up();
-    let text = std::fs::read_to_string(pid_file(&world)).expect("pid file");
-    let server = text.lines().next().and_then(|line| line.parse().ok()).expect("pid");
+    let server = first_line(&pid_file(&world));
     kill(Pid::from_raw(server), Signal::SIGINT).expect("stop the server");
     assert_eq!(child.wait().expect("wait").code(), Some(1));
     let log = std::fs::read_to_string(world.folder().join("log")).expect("log");
@@ -308,6 +542,33 @@ fn up_keeps_its_data_and_ends_clean() {
     let log = std::fs::read_to_string(world.folder().join("log")).expect("log");
     assert!(log.contains("without Cognito: cannot listen on 127.0.0.1:9229"), "{log}");
     stop(child);
+
+    // What earlier versions made: its `postgres` is a superuser.
+    let cluster = world.folder().join(".local-stack/postgres");
+    std::fs::rename(cluster.join("data"), world.folder().join("earlier")).expect("rename");
+    std::fs::remove_dir(&cluster).expect("an empty folder");
+    std::fs::rename(world.folder().join("earlier"), &cluster).expect("rename");
+    world
+        .run("local-stack", &["up"])
+        .ends_with(1)
+        .says("error: an earlier version of `local-stack` made `")
+        .says(".local-stack/postgres`, and set the database up again");
+    assert!(cluster.join("PG_VERSION").exists());
+}
+
+fn only_its_owner_reads(world: &World, has_cognito: bool) {
+    let state = world.folder().join(".local-stack");
+    let mode = |path: &Path| {
+        let found = std::fs::metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        found.permissions().mode() & 0o777
+    };
+    // Where this user is root the server is `nobody`, who has to get through.
+    assert_eq!(mode(&state), if Uid::effective().is_root() { 0o711 } else { 0o700 });
+    assert_eq!(mode(&state.join("postgres")), 0o700);
+    let logs = ["lock", "dynamodb.sqlite", "postgres.log"].into_iter();
+    for file in logs.chain(has_cognito.then_some("cognito.log")) {
+        assert_eq!(mode(&state.join(file)), 0o600, "{file}");
+    }
 }
 
 /// What `up` says to export, used as it says: the users of its pool.
@@ -319,18 +580,6 @@ fn users_of_up(world: &World) -> String {
     Run::of(command).ends_with(3).prints("\"bayko\": ").stdout
 }
 
-fn pid_file(world: &World) -> std::path::PathBuf {
-    world.folder().join(".local-stack/postgres/postmaster.pid")
-}
-
-/// `kill -INT` of this process alone, as a supervisor does it.
-#[test]
-fn an_interrupt_without_a_terminal_is_passed_on() {
-    let world = World::empty();
-    let (mut child, server) = start_and_wait(&world);
-    kill(Pid::from_raw(i32::try_from(child.id()).expect("pid")), Signal::SIGINT)
-        .expect("interrupt");
-    assert_eq!(child.wait().expect("wait").code(), Some(130));
-    gone(&world, server);
-    kill_sleeper(&world);
+fn pid_file(world: &World) -> PathBuf {
+    world.folder().join(".local-stack/postgres/data/postmaster.pid")
 }

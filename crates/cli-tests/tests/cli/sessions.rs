@@ -113,7 +113,7 @@ fn ending_sessions_takes_consent() {
 fn a_session_that_may_not_be_ended_is_told() {
     let world = ready();
     let user = format!("{}_user", world.database());
-    world.sql(&format!("CREATE USER {user} PASSWORD 's3cret'; GRANT USAGE ON SCHEMA cruddur_ops TO {user}; GRANT SELECT ON cruddur_ops.stamp TO {user}; GRANT pg_read_all_stats TO {user}"));
+    world.admin_sql(&format!("CREATE USER {user} PASSWORD 's3cret'; GRANT USAGE ON SCHEMA cruddur_ops TO {user}; GRANT SELECT ON cruddur_ops.stamp TO {user}; GRANT pg_read_all_stats TO {user}"));
     let session = world.session();
     session.sql("SELECT 1");
     alone_with(&world, 1);
@@ -125,7 +125,7 @@ fn a_session_that_may_not_be_ended_is_told() {
         .says("error: 1 session could not be ended")
         .says("pg_signal_backend");
     session.sql("SELECT 1");
-    world.sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
+    world.admin_sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
 }
 
 /// What the server does not show to this user is there all the same.
@@ -133,7 +133,7 @@ fn a_session_that_may_not_be_ended_is_told() {
 fn sessions_that_may_not_be_looked_at_are_listed() {
     let world = ready();
     let user = format!("{}_user", world.database());
-    world.sql(&format!(
+    world.admin_sql(&format!(
         "CREATE USER {user} PASSWORD 's3cret'; GRANT USAGE ON SCHEMA cruddur_ops TO {user}; GRANT SELECT ON cruddur_ops.stamp TO {user}"
     ));
     let session = world.session();
@@ -148,5 +148,5 @@ fn sessions_that_may_not_be_looked_at_are_listed() {
     command.env("CONNECTION_URL", world.url_of(&user, "s3cret"));
     Run::of(command).succeeds().says("no idle session").says("pg_read_all_stats");
     session.sql("SELECT 1");
-    world.sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
+    world.admin_sql(&format!("DROP OWNED BY {user}; DROP USER {user}"));
 }
