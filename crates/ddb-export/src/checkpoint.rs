@@ -1,9 +1,9 @@
 //! The file from which the same command goes on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ops_common::attributes::Attributes;
-use ops_common::durable;
+use ops_common::durable::CheckpointFile;
 use ops_common::error::Error;
 use ops_common::scan::{Segment, StartKey};
 use ops_common::table_identity::TableIdentity;
@@ -68,20 +68,28 @@ pub(crate) struct State {
     pub(crate) segments: Vec<(Segment, Reached)>,
 }
 
-/// Where and for what checkpoints are saved.
-#[derive(Debug, Clone)]
+/// Where and for what checkpoints are saved: by one run at a time.
+#[derive(Debug)]
 pub(crate) struct Checkpoint {
-    pub(crate) path: PathBuf,
-    pub(crate) dump: Dump,
+    file: CheckpointFile,
+    dump: Dump,
 }
 
 impl Checkpoint {
+    /// Takes the file for this run.
+    ///
+    /// # Errors
+    /// Where another run has it, or it cannot be opened.
+    pub(crate) fn open(path: &Path, dump: Dump) -> Result<Self, Error> {
+        Ok(Self { file: CheckpointFile::open(path)?, dump })
+    }
+
     /// What an earlier run saved.
     ///
     /// # Errors
     /// Where it cannot be read, or is of something else.
     pub(crate) fn load(&self) -> Result<Option<Saved>, Error> {
-        let Some(saved) = durable::load::<Saved>(&self.path, "checkpoint")? else {
+        let Some(saved) = self.file.load::<Saved>()? else {
             return Ok(None);
         };
         let what = if saved.dump.tool != self.dump.tool {
@@ -96,14 +104,13 @@ impl Checkpoint {
         } else {
             return Ok(Some(saved));
         };
-        Err(Error::new(format!("the checkpoint `{}` is of {what}", self.path.display()))
+        Err(Error::new(format!("the checkpoint `{}` is of {what}", self.file.name()))
             .hint("nothing is written; repeat the earlier command to go on with it, or name another file with --checkpoint to begin anew"))
     }
 
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn save(&self, state: &State, seconds: f64, finished: bool) -> Result<(), Error> {
-        let failed = |error| cannot_save(&self.path, error);
         let segments = state.segments.iter().map(|(segment, reached)| {
             let after = match reached {
                 Reached::After(key) => Some(to_json(key)?),
@@ -112,16 +119,16 @@ impl Checkpoint {
             let done = *reached == Reached::End;
             Ok(SavedSegment { number: segment.number, of: segment.of, after, done })
         });
-        let segments = segments.collect::<Result<_, std::io::Error>>().map_err(failed)?;
-        let saved = Saved {
+        let segments = segments.collect::<Result<_, std::io::Error>>();
+        let segments = segments.map_err(|error| self.file.cannot_write(error))?;
+        self.file.save(&Saved {
             dump: self.dump.clone(),
             bytes: state.bytes,
             counts: state.counts,
             seconds,
             segments,
             finished,
-        };
-        durable::save(&self.path, &saved).map_err(failed)
+        })
     }
 }
 
@@ -129,12 +136,6 @@ fn to_json(key: &StartKey) -> std::io::Result<Box<RawValue>> {
     let unknown = || std::io::Error::other("a key of an unknown type");
     let key = Attributes::from_sdk(key).ok_or_else(unknown)?;
     Ok(RawValue::from_string(serde_json::to_string(&key)?)?)
-}
-
-fn cannot_save(path: &Path, error: std::io::Error) -> Error {
-    Error::new(format!("cannot write the checkpoint `{}`", path.display()))
-        .cause(error)
-        .hint("name another file with --checkpoint, in a folder that is there")
 }
 
 impl Saved {

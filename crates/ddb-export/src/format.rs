@@ -11,7 +11,13 @@ pub(crate) struct Lines {
     pub(crate) format: ItemFormat,
     /// the columns of CSV
     pub(crate) columns: Vec<String>,
+    /// whether no string of CSV may be taken for a formula
+    pub(crate) for_spreadsheet: bool,
 }
+
+/// What a formula begins with, as spreadsheets read CSV:
+/// <https://owasp.org/www-community/attacks/CSV_Injection>.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 impl Lines {
     /// What comes before the first item.
@@ -38,21 +44,28 @@ impl Lines {
                 Ok(0)
             }
             ItemFormat::Csv => {
-                let fields = self.columns.iter().map(|name| field(item.get(name)));
+                let fields = self.columns.iter().map(|name| self.field(item.get(name)));
                 out.write_all(&row(&fields.collect::<Result<Vec<_>, _>>()?)?)?;
                 let shown = self.columns.iter().filter(|name| item.get(name).is_some()).count();
                 Ok((item.iter().len() - shown) as u64)
             }
         }
     }
-}
 
-/// A string as it is, what is no string as JSON; what is not there as nothing.
-fn field(value: Option<&Attribute<'_>>) -> Result<String, serde_json::Error> {
-    match value {
-        None => Ok(String::new()),
-        Some(Attribute::S(text) | Attribute::B(text) | Attribute::N(text)) => Ok(text.to_string()),
-        Some(value) => serde_json::to_string(&PlainValue(value)),
+    /// A string as it is, what is no string as JSON; what is not there as nothing.
+    fn field(&self, value: Option<&Attribute<'_>>) -> Result<String, serde_json::Error> {
+        match value {
+            None => Ok(String::new()),
+            Some(Attribute::S(text) | Attribute::B(text))
+                if self.for_spreadsheet && text.starts_with(FORMULA_STARTS) =>
+            {
+                Ok(format!("'{text}"))
+            }
+            Some(Attribute::S(text) | Attribute::B(text) | Attribute::N(text)) => {
+                Ok(text.to_string())
+            }
+            Some(value) => serde_json::to_string(&PlainValue(value)),
+        }
     }
 }
 
@@ -70,7 +83,8 @@ mod tests {
         let columns = columns.iter().map(ToString::to_string).collect();
         let item: Attributes<'_> = serde_json::from_str(item).expect("an item");
         let mut out = Vec::new();
-        let left_out = Lines { format, columns }.write(&item, &mut out).expect("a line");
+        let lines = Lines { format, columns, for_spreadsheet: false };
+        let left_out = lines.write(&item, &mut out).expect("a line");
         (String::from_utf8(out).expect("UTF-8"), left_out)
     }
 

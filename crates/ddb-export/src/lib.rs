@@ -17,13 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ops_common::args::{
-    DynamoArgs, TableArg, TargetArg, UiArgs, refuse_same_file, seconds, units_a_second,
-};
+use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second};
 use ops_common::attributes::Attributes;
 use ops_common::capacity::{Units, limit};
 use ops_common::cli;
-use ops_common::durable::beside;
+use ops_common::durable::{beside, refuse_same_file};
 use ops_common::dynamodb::Dynamo;
 use ops_common::error::{Error, Exit};
 use ops_common::item_format::ItemFormat;
@@ -35,7 +33,7 @@ use tokio::sync::mpsc;
 
 use checkpoint::{Checkpoint, Counts, Dump, Reached, State};
 use format::Lines;
-use out::{Out, Part};
+use out::{Out, Part, is_special, is_stdout};
 
 /// As many items as a request asks for: about the 1 MB that a page has at most.
 const PAGE: u32 = 5000;
@@ -84,6 +82,11 @@ struct Args {
     /// Print the number of items only, to no file and in no format
     #[arg(long, conflicts_with_all = ["out", "format", "select", "checkpoint"])]
     count: bool,
+
+    /// Put `'` before strings that a spreadsheet takes for formulas, with csv only:
+    /// use it where the reader is a spreadsheet, and do not import such a file again
+    #[arg(long)]
+    for_spreadsheet: bool,
 
     /// Read so many parts of the table at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=MOST_SEGMENTS))]
@@ -152,7 +155,7 @@ pub fn main() -> ExitCode {
 
 async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let format = check_usage(&args)?;
-    let file = (args.out.as_os_str() != "-").then_some(args.out.as_path());
+    let file = (!is_stdout(&args.out)).then_some(args.out.as_path());
     let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
     let table_name = args.table.name();
     ui.acts_on(format_args!("{}  table {table_name}", db.place()));
@@ -164,8 +167,9 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
             table: TableIdentity::of(&db, &table),
             options: options(&args, format),
         };
-        Checkpoint { path: path.clone(), dump }
+        Checkpoint::open(path, dump)
     });
+    let checkpoint = checkpoint.transpose()?;
     let saved = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten();
     let seconds_before = saved.as_ref().map_or(0.0, |saved| saved.seconds);
     let state = match &saved {
@@ -183,8 +187,8 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
             ));
             return show_end(&state.counts, &args, seconds_before, ui);
         }
-        return Err(Error::new(format!("`{}` is there already", file.display()))
-            .hint("a dump is not written over another: name another file with --out, or take this one away"));
+        return Err(Error::new(format!("`{}` already exists", file.display()))
+            .hint("a dump is not written over another: name another file with --out, or move this one away"));
     }
 
     if let (Some(file), true) = (file, saved.as_ref().is_some_and(|saved| saved.finished)) {
@@ -221,18 +225,23 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
             Out::file(file, part, checkpoint.is_some())?
         }
     };
-    let lines = Lines { format, columns: args.selection.select.clone() };
+    let lines = Lines {
+        format,
+        columns: args.selection.select.clone(),
+        for_spreadsheet: args.for_spreadsheet,
+    };
     let mut writer = Writer {
         seen: vec![false; lines.columns.len()],
         lines,
         out,
+        kept: state.counts.items,
         state,
         checkpoint,
         seconds_before,
         start: Instant::now(),
         saved_at: Instant::now(),
     };
-    if saved.is_none() {
+    if writer.state.bytes == 0 {
         writer.begin()?;
     }
     let whole = args.selection.filter.is_none() && args.segment.of == 1;
@@ -253,20 +262,32 @@ fn check_usage(args: &Args) -> Result<ItemFormat, Error> {
         ))
         .hint(format!("say which one you mean: --format {by_name} is for reading, --format {format} loses nothing")));
     }
-    if let Some(checkpoint) = &args.checkpoint {
-        let part = beside(&args.out, "part");
-        refuse_same_file(&[("--out", &args.out), ("--out", &part), ("--checkpoint", checkpoint)])?;
+    if args.for_spreadsheet && format != ItemFormat::Csv {
+        return Err(Error::usage(format!(
+            "--for-spreadsheet is for csv only, and the format is {format}"
+        ))
+        .hint("add --format csv, or remove --for-spreadsheet"));
     }
     if format == ItemFormat::Csv && args.selection.select.is_empty() {
         return Err(Error::usage("csv has columns, and nothing says which")
             .hint("name the attributes with --select pk,sk,…"));
     }
-    if args.checkpoint.is_some() && args.out.as_os_str() == "-" {
+    let Some(checkpoint) = &args.checkpoint else { return Ok(format) };
+    if is_stdout(&args.out) {
         return Err(Error::usage(
             "--checkpoint cannot go on with standard output, which is gone by then",
         )
         .hint("name a file with --out"));
     }
+    if is_special(&args.out) {
+        return Err(Error::usage(format!(
+            "--checkpoint cannot go on with `{}`, which is not a regular file",
+            args.out.display()
+        ))
+        .hint("name another file with --out"));
+    }
+    let part = beside(&args.out, "part");
+    refuse_same_file(&[("--out", &args.out), ("--out", &part), ("--checkpoint", checkpoint)])?;
     Ok(format)
 }
 
@@ -280,6 +301,9 @@ fn options(args: &Args, format: ItemFormat) -> String {
     ];
     if args.consistent {
         words.push("--consistent".to_owned());
+    }
+    if args.for_spreadsheet {
+        words.push("--for-spreadsheet".to_owned());
     }
     if !args.selection.select.is_empty() {
         words.push(format!("--select {}", args.selection.select.join(",")));
@@ -331,18 +355,23 @@ struct Writer {
     out: Out,
     state: State,
     checkpoint: Option<Checkpoint>,
+    /// items that the checkpoint has, as it was saved last
+    kept: u64,
     seconds_before: f64,
     start: Instant,
     saved_at: Instant,
 }
 
 impl Writer {
+    /// Before the first byte of the file there is a checkpoint that knows of the file:
+    /// else a run that is killed here would leave what no run takes.
     fn begin(&mut self) -> Result<(), Error> {
+        self.save(false)?;
         let header = self.lines.header();
         self.out
             .pending
             .extend(header.map_err(|error| Error::new("cannot write the header").cause(error))?);
-        self.save(false)
+        Ok(())
     }
 
     fn write(&mut self, page: &Page) -> Result<(), Error> {
@@ -374,6 +403,7 @@ impl Writer {
         }
         let seconds = self.seconds_before + self.start.elapsed().as_secs_f64();
         checkpoint.save(&self.state, seconds, finished)?;
+        self.kept = self.state.counts.items;
         self.saved_at = Instant::now();
         Ok(())
     }
@@ -421,17 +451,21 @@ async fn dump(
             return Err(error);
         }
         let written = items(writer.state.counts.items);
-        return Err(match &writer.checkpoint {
-            Some(_) => {
-                error.hint(format!("{written} are kept: the same command goes on after them"))
+        let hint = match (&writer.checkpoint, writer.out.stream()) {
+            (Some(_), _) if writer.kept == 0 => {
+                "nothing is kept: the same command starts again".to_owned()
             }
-            None if args.out.as_os_str() == "-" => {
-                error.hint(format!("{written} are on standard output, and they are not all"))
+            (Some(_), _) => {
+                format!("{} are kept: the same command goes on after them", items(writer.kept))
             }
-            None => error.hint(format!(
-                "nothing is kept of {written}; with --checkpoint FILE it would go on after them"
-            )),
-        });
+            (None, Some(name)) => format!("{written} are on {name}, and they are not all"),
+            (None, None) => {
+                format!(
+                    "nothing is kept of {written}; with --checkpoint FILE it would go on after them"
+                )
+            }
+        };
+        return Err(error.hint(hint));
     }
     let seconds = seconds_before + start.elapsed().as_secs_f64();
     let Writer { out, mut state, checkpoint, seen, lines, .. } = writer;

@@ -1,8 +1,8 @@
 //! The file from which the same command goes on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ops_common::durable;
+use ops_common::durable::CheckpointFile;
 use ops_common::error::Error;
 use ops_common::table_identity::TableIdentity;
 use serde::{Deserialize, Serialize};
@@ -34,23 +34,27 @@ pub(crate) struct Saved {
 
 const TOOL: &str = "ddb-import";
 
-/// Where and for what checkpoints are saved.
-#[derive(Debug, Clone)]
+/// Where and for what checkpoints are saved: by one run at a time.
+#[derive(Debug)]
 pub(crate) struct Checkpoint {
-    path: PathBuf,
+    file: CheckpointFile,
     table: TableIdentity,
     format: String,
     with_rejects: bool,
 }
 
 impl Checkpoint {
-    pub(crate) fn new(
+    /// Takes the file for this run.
+    ///
+    /// # Errors
+    /// Where another run has it, or it cannot be opened.
+    pub(crate) fn open(
         path: &Path,
         table: TableIdentity,
         format: String,
         with_rejects: bool,
-    ) -> Self {
-        Self { path: path.to_owned(), table, format, with_rejects }
+    ) -> Result<Self, Error> {
+        Ok(Self { file: CheckpointFile::open(path)?, table, format, with_rejects })
     }
 
     /// What an earlier run saved.
@@ -58,7 +62,7 @@ impl Checkpoint {
     /// # Errors
     /// Where it cannot be read, or is of something else.
     pub(crate) fn load(&self) -> Result<Option<Saved>, Error> {
-        let Some(saved) = durable::load::<Saved>(&self.path, "checkpoint")? else {
+        let Some(saved) = self.file.load::<Saved>()? else {
             return Ok(None);
         };
         if saved.tool != TOOL {
@@ -75,7 +79,7 @@ impl Checkpoint {
 
     /// The error of a checkpoint that is not of this run.
     pub(crate) fn of_another(&self, what: &str) -> Error {
-        Error::new(format!("the checkpoint `{}` is of {what}", self.path.display()))
+        Error::new(format!("the checkpoint `{}` is of {what}", self.file.name()))
             .hint("nothing is written; name another file with --checkpoint to begin anew")
     }
 
@@ -88,7 +92,7 @@ impl Checkpoint {
         seconds: f64,
         finished: bool,
     ) -> Result<(), Error> {
-        let saved = Saved {
+        self.file.save(&Saved {
             tool: TOOL.to_owned(),
             table: self.table.clone(),
             format: self.format.clone(),
@@ -101,11 +105,6 @@ impl Checkpoint {
             consumed_capacity: counts.consumed_capacity,
             seconds,
             finished,
-        };
-        durable::save(&self.path, &saved).map_err(|error| {
-            Error::new(format!("cannot write the checkpoint `{}`", self.path.display()))
-                .cause(error)
-                .hint("name another file with --checkpoint, in a folder that is there")
         })
     }
 }

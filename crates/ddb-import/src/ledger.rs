@@ -4,15 +4,14 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Seek, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use ops_common::error::Error;
 use ops_common::ui::{Ui, printable};
 
 use crate::input::Position;
+use crate::rejects::{Rejects, cannot_write};
 
 /// Lines between the mark and the reader, at most.
 const MOST_LINES: usize = 20_000;
@@ -103,13 +102,7 @@ struct State {
 
 impl Ledger {
     /// Goes on from `mark`.
-    pub(crate) fn new(
-        mark: Mark,
-        consumed_capacity: f64,
-        rejects: Option<Rejects>,
-        writers: usize,
-        ui: &Ui,
-    ) -> Self {
+    pub(crate) fn new(mark: Mark, consumed_capacity: f64, writers: usize, ui: &Ui) -> Self {
         let counts = Counts {
             read: mark.written + mark.rejected,
             written: mark.written,
@@ -127,7 +120,7 @@ impl Ledger {
             places: VecDeque::new(),
             settled: (mark.written, mark.rejected),
             mark,
-            rejects,
+            rejects: None,
             closed: false,
             error: None,
         };
@@ -306,26 +299,18 @@ impl Ledger {
         state.closed && state.lines.is_empty()
     }
 
-    /// Removes a file of rejects that has none.
-    pub(crate) fn finish_rejects(&self) {
-        if let Some(rejects) = self.state().rejects.take()
-            && rejects.bytes == rejects.header.len() as u64
-        {
-            let _ = fs::remove_file(&rejects.path);
-        }
+    /// Takes the file for rejected lines, before any line is entered.
+    pub(crate) fn set_rejects(&self, rejects: Rejects) {
+        let mut state = self.state();
+        state.mark.rejects_bytes = rejects.bytes;
+        state.rejects = Some(rejects);
     }
 
-    /// The header row goes before rejected rows of CSV.
-    pub(crate) fn rejects_header(&self, header: &[u8]) -> Result<(), Error> {
-        let mut state = self.state();
-        let Some(rejects) = &mut state.rejects else { return Ok(()) };
-        rejects.header = [header, b"\n"].concat();
-        if rejects.bytes == 0 {
-            let header = rejects.header.clone();
-            rejects.write(&header)?;
-            state.mark.rejects_bytes = header.len() as u64;
+    /// Removes a file of rejects that has none.
+    pub(crate) fn finish_rejects(&self) {
+        if let Some(rejects) = self.state().rejects.take() {
+            rejects.finish();
         }
-        Ok(())
     }
 }
 
@@ -407,82 +392,6 @@ impl State {
     }
 }
 
-/// The file that takes rejected lines, as they were and in their order.
-#[derive(Debug)]
-pub(crate) struct Rejects {
-    file: File,
-    path: PathBuf,
-    bytes: u64,
-    header: Vec<u8>,
-    /// a line could not be written: the mark stays before it
-    failed: bool,
-}
-
-impl Rejects {
-    /// A new file.
-    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Error::new(format!("`{}` is there already", path.display()))
-                    .hint("rejected lines are not mixed with others: name another file with --rejects, or take this one away")
-            }
-            _ => cannot_write(&path.display().to_string(), error),
-        })?;
-        // For `reopen` of another run.
-        let _ = file.try_lock();
-        let header = Vec::new();
-        Ok(Self { file, path: path.to_owned(), bytes: 0, header, failed: false })
-    }
-
-    /// The file of the run that is gone on from, as it was at its mark.
-    pub(crate) fn reopen(path: &Path, bytes: u64) -> Result<Self, Error> {
-        let name = path.display().to_string();
-        let failed = |error| cannot_write(&name, error);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        let there = file.metadata().map_err(failed)?.len();
-        if there < bytes {
-            return Err(Error::new(format!(
-                "`{name}` has {there} bytes, and the checkpoint knows of {bytes} bytes of rejected lines"
-            ))
-            .hint("name the file that the earlier run wrote with --rejects"));
-        }
-        if file.try_lock().is_err() {
-            return Err(Error::new(format!("`{name}` is being written by another run"))
-                .hint("wait for it; two runs of one checkpoint would be in each other's way"));
-        }
-        file.set_len(bytes).map_err(failed)?;
-        file.seek(SeekFrom::End(0)).map_err(failed)?;
-        let header = Vec::new();
-        Ok(Self { file, path: path.to_owned(), bytes, header, failed: false })
-    }
-
-    fn write(&mut self, text: &[u8]) -> Result<(), Error> {
-        if let Err(error) = self.file.write_all(text) {
-            self.failed = true;
-            // What was written of the line would be before the next one.
-            let _ = self.file.set_len(self.bytes);
-            return Err(self.error(error));
-        }
-        self.bytes += text.len() as u64;
-        Ok(())
-    }
-
-    fn error(&self, error: io::Error) -> Error {
-        cannot_write(&self.path.display().to_string(), error)
-    }
-
-    fn another_handle(&self) -> Result<(File, String), Error> {
-        let file = self.file.try_clone().map_err(|error| self.error(error))?;
-        Ok((file, self.path.display().to_string()))
-    }
-}
-
 /// Says what is wrong with the `number`-th bad line; not of each where there are
 /// very many.
 pub(crate) fn warn_of_line(number: u64, place: &str, why: &str, ui: &Ui) {
@@ -503,19 +412,13 @@ fn bad_line(place: &str, why: &str) -> Error {
         .hint("mend the line and run it again, or let --rejects FILE take such lines")
 }
 
-fn cannot_write(name: &str, error: io::Error) -> Error {
-    Error::new(format!("cannot write rejected lines to `{name}`"))
-        .cause(error)
-        .hint("name another file with --rejects, in a folder that is there")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use ops_common::args::ColorChoice;
 
     fn ledger() -> Ledger {
-        Ledger::new(Mark::default(), 0.0, None, 2, &Ui::new(ColorChoice::Never, false))
+        Ledger::new(Mark::default(), 0.0, 2, &Ui::new(ColorChoice::Never, false))
     }
 
     fn place(line: u64) -> Position {

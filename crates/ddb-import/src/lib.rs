@@ -10,6 +10,7 @@ mod format;
 mod input;
 mod ledger;
 mod reader;
+mod rejects;
 mod rules;
 mod writers;
 
@@ -23,13 +24,13 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::TableDescription;
 use ops_common::account::Caller;
 use ops_common::args::{
-    ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, refuse_same_file, seconds,
-    units_a_second,
+    ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second,
 };
 use ops_common::batch::Batches;
 use ops_common::capacity::{Bucket, Units, limit};
 use ops_common::cli;
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
+use ops_common::durable::refuse_same_file;
 use ops_common::dynamodb::Dynamo;
 use ops_common::error::{Error, Exit};
 use ops_common::item_format::ItemFormat;
@@ -46,8 +47,9 @@ use tokio::task::JoinSet;
 use checkpoint::{Checkpoint, Saved};
 use format::Parser;
 use input::{Records, Source};
-use ledger::{Counts, Ledger, Mark, Rejects, warn_of_line};
+use ledger::{Counts, Ledger, Mark, warn_of_line};
 use reader::Reader;
+use rejects::Checked;
 use rules::Rules;
 use writers::Writers;
 
@@ -193,14 +195,12 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         .hint("save the items to a file first, and import that"));
     }
     let named = [
-        ("FILE", Some(&args.file)),
+        ("FILE", matches!(source, Source::File(_)).then_some(&args.file)),
         ("--rejects", args.rejects.as_ref()),
         ("--checkpoint", args.checkpoint.as_ref()),
     ];
-    let named: Vec<(&str, &Path)> = named
-        .iter()
-        .filter_map(|(option, file)| Some((*option, file.as_ref()?.as_path())))
-        .collect();
+    let named: Vec<(&str, &Path)> =
+        named.into_iter().filter_map(|(option, file)| Some((option, file?.as_path()))).collect();
     refuse_same_file(&named)?;
     if args.rejects.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Error::usage("--rejects takes a file, and `-` is none"));
@@ -228,10 +228,14 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         return dry_run(records, &parser, &args, ui);
     }
 
-    let checkpoint = args.checkpoint.as_ref().map(|path| {
-        let identity = TableIdentity::of(&db, &table);
-        Checkpoint::new(path, identity, format.to_string(), args.rejects.is_some())
-    });
+    let checkpoint = match &args.checkpoint {
+        Some(path) => {
+            let identity = TableIdentity::of(&db, &table);
+            let with_rejects = args.rejects.is_some();
+            Some(Checkpoint::open(path, identity, format.to_string(), with_rejects)?)
+        }
+        None => None,
+    };
     let saved = match &checkpoint {
         Some(checkpoint) => go_on(checkpoint, &mut records, ui)?,
         None => None,
@@ -262,28 +266,27 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
             return refuse_rejected(counts, &args).and(shown).map(|()| ExitCode::SUCCESS);
         }
     }
+    let rejects = match &args.rejects {
+        Some(path) => {
+            let known = saved.as_ref().and_then(|saved| saved.rejects_bytes);
+            let input = || read_on(&source, format, saved.as_ref());
+            Some(Checked::new(path, known, header.as_deref(), input)?)
+        }
+        None => None,
+    };
     let limit = limit(args.max_wcu, target, &table, Units::Write, ui);
     let permit = ask(&question, &args, &source, &db, &table, ui).await?;
 
-    let rejects = match (&args.rejects, &saved) {
-        (None, _) => None,
-        // Where nothing was rejected the file was taken away.
-        (Some(path), Some(saved))
-            if saved.rejects_bytes.is_some() && (saved.rejected > 0 || path.exists()) =>
-        {
-            Some(Rejects::reopen(path, saved.rejects_bytes.unwrap_or_default())?)
-        }
-        (Some(path), _) => Some(Rejects::create(path)?),
-    };
-    let ledger = Arc::new(Ledger::new(mark, capacity_before, rejects, args.concurrency.into(), ui));
-    if let Some(header) = header {
-        ledger.rejects_header(&header)?;
+    let ledger = Arc::new(Ledger::new(mark, capacity_before, args.concurrency.into(), ui));
+    let checkpoint = checkpoint.map(Arc::new);
+    let job = Job { ledger, checkpoint, seconds_before, start: Instant::now() };
+    job.save(false)?;
+    if let Some(rejects) = rejects {
+        job.ledger.set_rejects(rejects.begin()?);
     }
     if target == Target::Local {
         give_way();
     }
-    let job = Job { ledger, checkpoint, seconds_before, start: Instant::now() };
-    job.save(false)?;
     let interrupted = job.carry_out(records, parser, limit, permit, &args, &source, &db, ui).await;
     job.end(interrupted, resumed_at, &args, ui)
 }
@@ -336,6 +339,27 @@ fn go_on(checkpoint: &Checkpoint, records: &mut Records, ui: &Ui) -> Result<Opti
         )));
     }
     Ok(Some(saved))
+}
+
+/// The input once more, from where the checkpoint is. `None`: what comes through a
+/// pipe comes once.
+fn read_on(
+    source: &Source,
+    format: ItemFormat,
+    saved: Option<&Saved>,
+) -> Result<Option<Records>, Error> {
+    if !matches!(source, Source::File(file) if file.is_file()) {
+        return Ok(None);
+    }
+    let with_header = format == ItemFormat::Csv;
+    let mut records = Records::open(source, with_header, true)?;
+    if with_header {
+        records.advance()?;
+    }
+    if let Some(saved) = saved.filter(|saved| saved.offset > 0) {
+        records.skip_to(saved.line, saved.offset, &saved.sha256)?;
+    }
+    Ok(Some(records))
 }
 
 async fn ask(
@@ -424,7 +448,7 @@ fn warn_of(counts: &mut Counts, place: &str, why: &str, ui: &Ui) {
 #[derive(Clone)]
 struct Job {
     ledger: Arc<Ledger>,
-    checkpoint: Option<Checkpoint>,
+    checkpoint: Option<Arc<Checkpoint>>,
     seconds_before: f64,
     start: Instant,
 }

@@ -1,6 +1,13 @@
 //! What the tests of `ddb-import` and `ddb-export` share.
 
-use cli_tests::{Run, World};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cli_tests::proxy::{Answer, Proxy};
+use cli_tests::{Run, World, wait_for};
 use serde_json::Value;
 
 /// A DynamoDB with an empty messages table.
@@ -75,6 +82,82 @@ impl Ledger {
     pub(crate) fn counts(self) -> [u64; 3] {
         [self.written, self.rejected, self.unreached]
     }
+}
+
+/// A tool at work, until it is dropped: then it is killed.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("spawn"))
+    }
+
+    /// As a message names it that says who has a file.
+    pub(crate) fn named(&self) -> String {
+        named(self.0.id())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A process, as a message names it that says who has a file.
+pub(crate) fn named(process: u32) -> String {
+    if Path::new("/proc/locks").exists() {
+        format!("process {process}")
+    } else {
+        "another run".to_owned()
+    }
+}
+
+/// A server that answers no request of this operation until it is told to.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    proxy: Proxy,
+    operation: &'static str,
+    holds: Arc<AtomicBool>,
+}
+
+impl Holding {
+    pub(crate) fn start(world: &World, operation: &'static str) -> Self {
+        let holds = Arc::new(AtomicBool::new(true));
+        let held = Arc::clone(&holds);
+        let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+            let ignored = request.operation == operation && held.load(Ordering::SeqCst);
+            if ignored { Answer::Ignore } else { Answer::Forward }
+        });
+        Self { proxy, operation, holds }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.proxy.url()
+    }
+
+    /// Runs a tool until it waits for an answer.
+    pub(crate) fn hold(&self, command: Command) -> Running {
+        let running = Running::start(command);
+        wait_for("a request that is held", || {
+            self.proxy.requests().iter().any(|request| request.operation == self.operation)
+        });
+        running
+    }
+
+    /// Answers from now on.
+    pub(crate) fn release(&self) {
+        self.holds.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Who may do what with a file of the test's folder.
+pub(crate) fn mode(world: &World, name: &str) -> u32 {
+    let there = std::fs::metadata(world.folder().join(name)).expect("a file");
+    there.permissions().mode() & 0o777
 }
 
 /// Random numbers that a failing test can be run again with.

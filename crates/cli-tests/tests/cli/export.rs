@@ -1,13 +1,16 @@
 //! `ddb-export`: formats, files, shares, checkpoints, limits.
 
 use std::io::Read as _;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, World, wait_for};
 use serde_json::json;
 
-use crate::bulk::{lines, sorted, table, world};
+use crate::bulk::{Holding, lines, mode, named, sorted, table, world};
 
 fn filled(count: usize) -> World {
     let world = world();
@@ -76,7 +79,7 @@ fn a_file_has_its_name_once_it_is_whole() {
     world
         .run("ddb-export", &["--out", "dump.json"])
         .ends_with(1)
-        .says("error: `dump.json` is there already")
+        .says("error: `dump.json` already exists")
         .says("name another file with --out");
 
     let broken = Proxy::start(&world.endpoint(), |number, request| {
@@ -255,7 +258,7 @@ fn a_disk_that_is_full_and_places_that_are_none() {
     world
         .run("ddb-export", &["--out", "held.json"])
         .ends_with(1)
-        .says("error: `held.json.part` is being written by another run");
+        .says(&format!("error: `held.json.part` is in use by {}", named(std::process::id())));
 }
 
 #[test]
@@ -324,12 +327,12 @@ fn what_is_not_the_dump_is_not_taken_for_it() {
     let world = filled(300);
     let call = || world.run("ddb-export", &["--out", "dump.json", "--checkpoint", "mark"]);
     world.file("dump.json", "mine");
-    call().ends_with(1).says("`dump.json` is there already");
+    call().ends_with(1).says("`dump.json` already exists");
     std::fs::remove_file(world.folder().join("dump.json")).expect("remove");
     call().succeeds();
     call().succeeds().says("nothing to do");
     world.file("dump.json", "mine");
-    call().ends_with(1).says("`dump.json` is there already");
+    call().ends_with(1).says("`dump.json` already exists");
     std::fs::remove_file(world.folder().join("dump.json")).expect("remove");
     call().ends_with(1).says("the checkpoint says that `dump.json` is whole, and it is gone");
     // What a killed run left may be all that there is.
@@ -337,7 +340,7 @@ fn what_is_not_the_dump_is_not_taken_for_it() {
     world
         .run("ddb-export", &["--out", "other.json"])
         .ends_with(1)
-        .says("`other.json.part` is there already")
+        .says("`other.json.part` already exists")
         .says("a run that was killed left it");
     assert_eq!(read(&world, "other.json.part"), "half a dump");
 }
@@ -350,4 +353,247 @@ fn a_name_that_no_item_has_is_named() {
     let run = world.run("ddb-export", &["--filter", "pk = :p"]).ends_with(1);
     run.says("hint: look at --filter, --names, --values and --select")
         .does_not_say("a table's name");
+}
+
+#[test]
+fn a_checkpoint_and_a_file_are_for_one_run_at_a_time() {
+    let world = filled(100);
+    let server = Holding::start(&world, "Scan");
+    let url = server.url();
+    let call = |checkpoint: &[&'static str]| {
+        let arguments = ["--out", "dump.json", "--endpoint-url", &url];
+        world.tool("ddb-export", &[&arguments[..], checkpoint].concat())
+    };
+    let first = server.hold(call(&["--checkpoint", "mark"]));
+    Run::of(call(&["--checkpoint", "mark"]))
+        .ends_with(1)
+        .says(&format!("error: the checkpoint `mark` is in use by {}", first.named()));
+    for checkpoint in [&["--checkpoint", "other"][..], &[]] {
+        Run::of(call(checkpoint))
+            .ends_with(1)
+            .says(&format!("error: `dump.json.part` is in use by {}", first.named()))
+            .says("name another file with --out");
+    }
+    assert!(!world.folder().join("other").exists(), "a checkpoint that holds nothing");
+    drop(first);
+    server.release();
+    Run::of(call(&["--checkpoint", "mark"])).succeeds().says("100 items written");
+    assert_eq!(sorted(&read(&world, "dump.json")), sorted(&lines(100)));
+}
+
+fn pipe(world: &World, name: &str) -> PathBuf {
+    let path = world.folder().join(name);
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    path
+}
+
+fn unpacked(world: &World, packed: &[u8]) -> String {
+    let file = world.file("packed.gz", packed);
+    let out = Command::new("gzip").arg("-dc").arg(file).output().expect("gzip runs");
+    assert!(out.status.success(), "{out:?}");
+    String::from_utf8(out.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_pipe_by_its_name() {
+    let world = filled(3000);
+    for name in ["pipe.json", "pipe.json.gz"] {
+        let path = pipe(&world, name);
+        let reader = thread::spawn(move || std::fs::read(path).expect("read"));
+        world
+            .run("ddb-export", &["--out", name])
+            .succeeds()
+            .prints_only("")
+            .says("3000 items written");
+        let read = reader.join().expect("a reader");
+        let text = if name == "pipe.json" {
+            String::from_utf8(read).expect("UTF-8")
+        } else {
+            unpacked(&world, &read)
+        };
+        assert_eq!(sorted(&text), sorted(&lines(3000)), "{name}");
+    }
+    world
+        .run("ddb-export", &["--out", "pipe.json", "--checkpoint", "mark"])
+        .ends_with(2)
+        .says("--checkpoint cannot go on with `pipe.json`, which is not a regular file");
+    assert!(!world.folder().join("mark").exists());
+    // A reader that has enough ends it as quietly as that of standard output.
+    let path = pipe(&world, "closed.json");
+    let reader = thread::spawn(move || {
+        let mut some = [0; 10];
+        std::fs::File::open(path).expect("open").read_exact(&mut some).expect("read");
+    });
+    world.run("ddb-export", &["--out", "closed.json"]).succeeds().does_not_say("error");
+    reader.join().expect("a reader");
+}
+
+#[test]
+fn standard_output_by_its_name() {
+    let world = filled(200);
+    let run = world.run("ddb-export", &["--out", "/dev/stdout"]).succeeds();
+    assert_eq!(sorted(&run.stdout), sorted(&lines(200)));
+    let tool = cli_tests::binary("ddb-export").display().to_string();
+    let bash = |script: &str| {
+        let mut command = world.command("bash");
+        command.args(["-c", &format!("set -o pipefail; {}", script.replace("TOOL", &tool))]);
+        Run::of(command).succeeds()
+    };
+    bash("'TOOL' --out /dev/stdout > redirected.json");
+    assert_eq!(sorted(&read(&world, "redirected.json")), sorted(&lines(200)));
+    symlink("/dev/stdout", world.folder().join("out.json.gz")).expect("link");
+    let run = bash("'TOOL' --out out.json.gz | gzip -dc");
+    assert_eq!(sorted(&run.stdout), sorted(&lines(200)));
+    assert!(world.folder().join("out.json.gz").is_symlink());
+    world
+        .run("ddb-export", &["--out", "/dev/stdout", "--checkpoint", "mark"])
+        .ends_with(2)
+        .says("--checkpoint cannot go on with standard output");
+}
+
+#[test]
+fn a_dump_is_not_taken_for_a_temporary_file() {
+    let world = filled(50);
+    for name in ["d.tmp", ".d.tmp"] {
+        world.run("ddb-export", &["--out", name, "--checkpoint", "d"]).succeeds();
+        assert_eq!(sorted(&read(&world, name)), sorted(&lines(50)));
+        assert!(read(&world, "d").contains("\"finished\": true"));
+        std::fs::remove_file(world.folder().join("d")).expect("remove");
+    }
+    let at = |name: &str| world.folder().join(name);
+    symlink("dump.json.part", at("soft")).expect("link");
+    world.file("hard", "");
+    std::fs::hard_link(at("hard"), at("other.json.part")).expect("link");
+    for (out, checkpoint) in [
+        ("dump.json", "dump.json.part"),
+        ("dump.json", "soft"),
+        ("dump.json", "./dump.json"),
+        ("other.json", "hard"),
+    ] {
+        world
+            .run("ddb-export", &["--out", out, "--checkpoint", checkpoint])
+            .ends_with(2)
+            .says("is named for --out and for --checkpoint");
+    }
+}
+
+#[test]
+fn a_file_aside_is_not_followed_anywhere() {
+    let world = filled(50);
+    let at = |name: &str| world.folder().join(name);
+    world.file("precious", "");
+    symlink("precious", at("dump.json.part")).expect("link");
+    for checkpoint in [&["--checkpoint", "mark"][..], &[]] {
+        world
+            .run("ddb-export", &[&["--out", "dump.json"], checkpoint].concat())
+            .ends_with(1)
+            .says("error: `dump.json.part` is a symbolic link");
+        assert_eq!(read(&world, "precious"), "");
+        assert!(!at("dump.json").exists() && !at("mark").exists());
+    }
+    symlink("nowhere.json", at("link.json")).expect("link");
+    world
+        .run("ddb-export", &["--out", "link.json"])
+        .ends_with(1)
+        .says("error: `link.json` is a symbolic link");
+    assert!(at("link.json").is_symlink() && !at("link.json.part").exists());
+    // Who writes a file of that name while the dump runs keeps it.
+    let mine = at("late.json");
+    let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+        if request.operation == "Scan" {
+            std::fs::write(&mine, "mine").expect("write");
+        }
+        Answer::Forward
+    });
+    world
+        .run("ddb-export", &["--out", "late.json", "--endpoint-url", &proxy.url()])
+        .ends_with(1)
+        .says("error: `late.json` already exists")
+        .says("hint: the dump is whole, and stays `late.json.part`");
+    assert_eq!(read(&world, "late.json"), "mine");
+    assert_eq!(sorted(&read(&world, "late.json.part")), sorted(&lines(50)));
+}
+
+#[test]
+fn a_dump_is_for_its_owner_alone() {
+    let world = filled(3);
+    world.run("ddb-export", &["--out", "dump.json", "--checkpoint", "mark"]).succeeds();
+    world.run("ddb-export", &["--out", "dump.json.gz"]).succeeds();
+    for name in ["dump.json", "dump.json.gz", "mark"] {
+        assert_eq!(mode(&world, name), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_hint_counts_what_the_checkpoint_has() {
+    let world = filled(300);
+    let tool = cli_tests::binary("ddb-export").display().to_string();
+    // No file may be longer than 4 KiB: as on a disk that is full.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 4; exec '{tool}' --out dump.json --checkpoint mark --segments 1"
+    );
+    let mut command = world.command("bash");
+    command.args(["-c", &script]);
+    Run::of(command)
+        .ends_with(1)
+        .says("error: cannot write to `dump.json`")
+        .says("File too large")
+        .says("hint: nothing is kept: the same command starts again")
+        .does_not_say("are kept");
+    let mark: serde_json::Value = serde_json::from_str(&read(&world, "mark")).expect("JSON");
+    assert_eq!([&mark["bytes"], &mark["counts"]["items"]], [0, 0], "{mark}");
+    let arguments = ["--out", "dump.json", "--checkpoint", "mark", "--segments", "1"];
+    world.run("ddb-export", &arguments).succeeds().says("300 items written");
+    assert_eq!(sorted(&read(&world, "dump.json")), sorted(&lines(300)));
+}
+
+#[test]
+fn a_csv_dump_that_was_killed_at_once_has_one_header() {
+    let world = filled(100);
+    let server = Holding::start(&world, "Scan");
+    let url = server.url();
+    let arguments = [
+        "--out",
+        "dump.csv",
+        "--format",
+        "csv",
+        "--select",
+        "pk,sk,text",
+        "--checkpoint",
+        "mark",
+        "--endpoint-url",
+        &url,
+    ];
+    drop(server.hold(world.tool("ddb-export", &arguments)));
+    server.release();
+    // What was written since the checkpoint was saved.
+    world.file("dump.csv.part", "pk,sk,text\nMSG#0,00");
+    world.run("ddb-export", &arguments).succeeds().says("100 items written");
+    let dump = read(&world, "dump.csv");
+    assert!(dump.starts_with("pk,sk,text\n"), "{dump}");
+    assert_eq!(dump.matches("pk,sk,text").count(), 1, "{dump}");
+    assert_eq!(dump.lines().count(), 101, "{dump}");
+}
+
+#[test]
+fn a_spreadsheet_gets_no_formulas() {
+    let world = world();
+    let item = r#"{"Item":{"b":{"B":"+abc"},"cr":{"S":"\rx"},"eq":{"S":"=1+1"},"minus":{"S":"-1"},"n":{"N":"-5"},"pk":{"S":"@pk"},"plus":{"S":"+1"},"sk":{"S":"a=b"},"tab":{"S":"\tx"}}}"#;
+    let file = world.file("items.json", item);
+    world.run("ddb-import", &[&file]).succeeds();
+    let arguments = ["--format", "csv", "--select", "pk,sk,n,eq,plus,minus,tab,cr,b"];
+    let header = "pk,sk,n,eq,plus,minus,tab,cr,b\n";
+    world
+        .run("ddb-export", &arguments)
+        .succeeds()
+        .prints_only(&format!("{header}@pk,a=b,-5,=1+1,+1,-1,\tx,\"\rx\",+abc\n"));
+    world
+        .run("ddb-export", &[&arguments[..], &["--for-spreadsheet"]].concat())
+        .succeeds()
+        .prints_only(&format!("{header}'@pk,a=b,-5,'=1+1,'+1,'-1,'\tx,\"'\rx\",'+abc\n"));
+    world
+        .run("ddb-export", &["--for-spreadsheet"])
+        .ends_with(2)
+        .says("error: --for-spreadsheet is for csv only, and the format is dynamodb-json")
+        .says("hint: add --format csv");
 }

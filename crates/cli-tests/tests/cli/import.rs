@@ -1,6 +1,7 @@
 //! `ddb-import`: formats, bad input, the ledger, checkpoints, limits.
 
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
@@ -8,7 +9,7 @@ use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, World, wait_for};
 use serde_json::json;
 
-use crate::bulk::{Ledger, line, lines, sorted, table, world};
+use crate::bulk::{Holding, Ledger, line, lines, mode, sorted, table, world};
 
 fn import(world: &World, input: &str, arguments: &[&str]) -> Run {
     world.run("ddb-import", &[&[input, "--output", "json"], arguments].concat())
@@ -215,7 +216,7 @@ fn rejected_lines_are_kept_as_they_are() {
     // A file with other lines is not written over.
     import(&world, &file, &["--rejects", &rejects_name])
         .ends_with(1)
-        .says("rejects.json` is there already");
+        .says("rejects.json` already exists, with other lines");
     assert_eq!(std::fs::read(&rejects).expect("rejects"), kept);
     // Without rejected lines none is left.
     let good = world.file("good.json", lines(3));
@@ -584,4 +585,218 @@ fn a_report_that_nobody_reads_hides_no_failure() {
     let said = String::from_utf8(ended.stderr).expect("UTF-8");
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("items.json:2: "), "{said}");
+}
+
+fn text_of(world: &World, name: &str) -> String {
+    std::fs::read_to_string(world.folder().join(name)).expect("a file")
+}
+
+#[test]
+fn a_checkpoint_is_for_one_run_at_a_time() {
+    let world = world();
+    let file = world.file("items.json", lines(100));
+    let server = Holding::start(&world, "BatchWriteItem");
+    let url = server.url();
+    let arguments =
+        [&file, "--checkpoint", "mark", "--rejects", "bad.json", "--endpoint-url", &url];
+    let first = server.hold(world.tool("ddb-import", &arguments));
+    // Each save puts another file in its place.
+    let inode = || std::fs::metadata(world.folder().join("mark")).map_or(0, |there| there.ino());
+    let before = inode();
+    wait_for("a save", || inode() != before);
+    world
+        .run("ddb-import", &arguments)
+        .ends_with(1)
+        .prints_only("")
+        .says(&format!("error: the checkpoint `mark` is in use by {}", first.named()))
+        .says("hint: wait until it has ended, or name another file with --checkpoint");
+    let arguments_of_another =
+        [&file, "--checkpoint", "other", "--rejects", "bad.json", "--endpoint-url", &url];
+    world
+        .run("ddb-import", &arguments_of_another)
+        .ends_with(1)
+        .says(&format!("error: `bad.json` is in use by {}", first.named()))
+        .says("name another file with --rejects");
+    assert!(!world.folder().join("other").exists(), "a checkpoint that holds nothing");
+    drop(first);
+    server.release();
+    world.run("ddb-import", &arguments).succeeds().says("100 written");
+    assert_eq!(table(&world, "cruddur-messages"), sorted(&lines(100)));
+}
+
+#[test]
+fn the_input_is_not_taken_for_an_old_temporary_file() {
+    let world = world();
+    for name in ["items.mark.tmp", ".items.mark.tmp", "items.mark.part"] {
+        let file = world.file(name, lines(5));
+        let arguments = ["--format", "dynamodb-json", "--checkpoint", "items.mark"];
+        import(&world, &file, &arguments).succeeds();
+        assert_eq!(text_of(&world, name), lines(5));
+        assert!(text_of(&world, "items.mark").contains("\"finished\": true"));
+        std::fs::remove_file(world.folder().join("items.mark")).expect("remove");
+    }
+    let left: Vec<_> = std::fs::read_dir(world.folder())
+        .expect("a folder")
+        .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+        .filter(|name| name.starts_with(".checkpoint"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_file_by_another_name_is_the_same_file() {
+    let world = world();
+    let file = world.file("items.json", lines(3));
+    let at = |name: &str| world.folder().join(name);
+    symlink("items.json", at("soft.json")).expect("link");
+    std::fs::hard_link(&file, at("hard.json")).expect("link");
+    symlink("new.json", at("to-new.json")).expect("link");
+    std::fs::create_dir(at("folder")).expect("folder");
+    symlink("folder", at("to-folder")).expect("link");
+    let calls: [(&[&str], &str); 6] = [
+        (&["--rejects", "soft.json"], "for FILE and for --rejects"),
+        (&["--rejects", "hard.json"], "for FILE and for --rejects"),
+        (&["--checkpoint", "soft.json"], "for FILE and for --checkpoint"),
+        (&["--checkpoint", "hard.json"], "for FILE and for --checkpoint"),
+        (
+            &["--rejects", "to-new.json", "--checkpoint", "new.json"],
+            "for --rejects and for --checkpoint",
+        ),
+        (
+            &["--rejects", "folder/x", "--checkpoint", "to-folder/x"],
+            "for --rejects and for --checkpoint",
+        ),
+    ];
+    for (arguments, said) in calls {
+        import(&world, &file, arguments).ends_with(2).says(said).says("hint: name two files");
+    }
+    assert_eq!(text_of(&world, "items.json"), lines(3));
+    assert!(!at("new.json").exists() && !at("folder/x").exists());
+}
+
+#[test]
+fn a_checkpoint_behind_a_link_leaves_the_link() {
+    let world = world();
+    let file = world.file("items.json", lines(10));
+    std::fs::create_dir(world.folder().join("deep")).expect("folder");
+    let link = world.folder().join("mark");
+    symlink("deep/mark", &link).expect("link");
+    import(&world, &file, &["--checkpoint", "mark"]).succeeds();
+    assert!(link.is_symlink() && !world.folder().join("deep/mark").is_symlink());
+    import(&world, &file, &["--checkpoint", "deep/mark"]).succeeds().says("nothing to do");
+    import(&world, &file, &["--checkpoint", "mark"]).succeeds().says("nothing to do");
+    // What is no regular file is neither locked nor replaced.
+    let pipe = world.folder().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    for option in ["--checkpoint", "--rejects"] {
+        import(&world, &file, &[option, "pipe"]).ends_with(2).says("`pipe` is not a regular file");
+    }
+    assert_eq!(std::fs::metadata(&pipe).expect("a pipe").mode() & 0o170_000, 0o010_000);
+}
+
+#[test]
+fn what_it_writes_is_for_its_owner_alone() {
+    let world = world();
+    let file = world.file("items.json", format!("{}\n{{\n", line(1, "good")));
+    let arguments = ["--checkpoint", "mark", "--rejects", "bad.json"];
+    import(&world, &file, &arguments).ends_with(3);
+    assert_eq!([mode(&world, "mark"), mode(&world, "bad.json")], [0o600; 2]);
+    // Files that somebody made for it stay as they were made.
+    for name in ["mark", "bad.json"] {
+        let path = world.file(name, "");
+        let permissions = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(path, permissions).expect("chmod");
+    }
+    import(&world, &file, &arguments).ends_with(3);
+    assert_eq!([mode(&world, "mark"), mode(&world, "bad.json")], [0o640; 2]);
+    assert_eq!(text_of(&world, "bad.json"), "{\n");
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_first_checkpoint_is_repeated() {
+    let world = world();
+    let file = world.file("items.json", format!("{}\n{{\n", line(1, "good")));
+    // As a kill leaves it, or `mktemp`.
+    for checkpoint in [&["--checkpoint", "mark"][..], &[]] {
+        world.file("bad.json", "");
+        let arguments = [checkpoint, &["--rejects", "bad.json"]].concat();
+        let run = import(&world, &file, &arguments).ends_with(3);
+        assert_eq!(Ledger::of(&run).counts(), [1, 1, 0]);
+        assert_eq!(text_of(&world, "bad.json"), "{\n");
+    }
+}
+
+/// A run that was killed with nothing in its checkpoint and nothing rejected, and
+/// what stands in its file of rejected lines by then: what becomes of that?
+#[track_caller]
+fn goes_on_with(input: (&str, &str), left: &str, rejected: Option<&str>) {
+    let world = world();
+    let (name, text) = input;
+    let file = world.file(name, text);
+    let server = Holding::start(&world, "BatchWriteItem");
+    let url = server.url();
+    let arguments = ["--checkpoint", "mark", "--rejects", "bad", "--endpoint-url", &url];
+    let tool = world.tool("ddb-import", &[&[file.as_str()], &arguments[..]].concat());
+    drop(server.hold(tool));
+    server.release();
+    let mark: serde_json::Value =
+        serde_json::from_str(&text_of(&world, "mark")).expect("a checkpoint");
+    assert_eq!([&mark["written"], &mark["rejected"]], [0, 0], "{mark}");
+    world.file("bad", left);
+    if rejected.is_none() {
+        import(&world, &file, &arguments)
+            .ends_with(1)
+            .prints_only("")
+            .says("error: `bad` already exists, with other lines")
+            .says("or move this one away");
+        assert_eq!(text_of(&world, "bad"), left);
+        std::fs::remove_file(world.folder().join("bad")).expect("remove");
+    }
+    let run = import(&world, &file, &arguments).ends_with(3);
+    assert_eq!(Ledger::of(&run).counts(), [1, 2, 0]);
+    if let Some(rejected) = rejected {
+        assert_eq!(text_of(&world, "bad"), rejected);
+    }
+}
+
+#[test]
+fn rejected_lines_behind_the_checkpoint_are_written_again() {
+    let json = format!("{}\n{{\n\nnonsense\n", line(1, "good"));
+    let json = ("a.json", json.as_str());
+    let rejected = Some("{\nnonsense\n");
+    goes_on_with(json, "", rejected);
+    goes_on_with(json, "{\nnons", rejected);
+    goes_on_with(json, "{\nnonsense\n", rejected);
+    let csv = ("a.csv", "pk,sk,n:N\r\na,1,1\r\na,2,\"o\r\nne\"\r\na,3,two\r\n");
+    let rejected = Some("pk,sk,n:N\na,2,\"o\r\nne\"\na,3,two\n");
+    goes_on_with(csv, "pk,s", rejected);
+    goes_on_with(csv, "pk,sk,n:N\na,2,\"o\r\nne\"\na,3", rejected);
+}
+
+#[test]
+fn a_file_of_other_lines_is_never_cut_off() {
+    let json = format!("{}\n{{\n\nnonsense\n", line(1, "good"));
+    let json = ("a.json", json.as_str());
+    goes_on_with(json, "mine\n", None);
+    goes_on_with(json, "{\nmine\n", None);
+    goes_on_with(json, "nonsense\n{\n", None);
+    let csv = ("a.csv", "pk,sk,n:N\na,1,1\na,2,one\na,3,two\n");
+    goes_on_with(csv, "id,name\n1,mine\n", None);
+    goes_on_with(csv, "pk,sk,n:N\na,2,three\n", None);
+}
+
+#[test]
+fn two_csv_files_in_one_have_a_bad_line() {
+    let world = world();
+    let file = world.file("a.csv", "pk,sk,text\na,1,x\n\u{feff}pk,sk,text\r\nb,1,y\r\n");
+    let said = "a.csv:3: the header row again: two files joined?";
+    let run = import(&world, &file, &[]).ends_with(1).says(said);
+    assert_eq!(Ledger::of(&run).counts(), [1, 1, 0]);
+    import(&world, &file, &["--dry-run"]).ends_with(1).says(said);
+    let run = import(&world, &file, &["--rejects", "bad.csv"]).ends_with(3).says(said);
+    assert_eq!(Ledger::of(&run).counts(), [2, 1, 0]);
+    let item = |pk, text| {
+        format!(r#"{{"Item":{{"pk":{{"S":"{pk}"}},"sk":{{"S":"1"}},"text":{{"S":"{text}"}}}}}}"#)
+    };
+    assert_eq!(table(&world, "cruddur-messages"), [item("a", "x"), item("b", "y")]);
 }
