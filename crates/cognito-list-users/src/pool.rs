@@ -324,11 +324,10 @@ impl Listing<'_> {
             .limit(i32::try_from(wanted.min(PAGE)).unwrap_or_default())
             .set_pagination_token(token);
         let page = request.send().await.map_err(|error| self.pool.error(self, &error))?;
-        if let Some(token) = &page.pagination_token
-            && self.tokens.repeats(token)
-        {
-            let error = self.pool.service.something_else("list the users of the pool");
-            return Err(error.cause("it leads to the same page again"));
+        if let Some(token) = &page.pagination_token {
+            self.tokens.next(token).map_err(|error| {
+                self.pool.service.something_else("list the users of the pool").cause(error)
+            })?;
         }
         self.next = page.pagination_token.map_or(Next::None, Next::Token);
         let users: Vec<User> =

@@ -13,6 +13,8 @@ use ops_common::error::Error;
 pub(crate) struct PsqlArguments {
     /// all of them
     pub(crate) all: Vec<OsString>,
+    /// all but `-X`
+    pub(crate) without_no_psqlrc: Vec<OsString>,
     /// SQL given with `-c`
     pub(crate) commands: Vec<String>,
     /// files of SQL given with `-f`; `-` is standard input
@@ -22,7 +24,7 @@ pub(crate) struct PsqlArguments {
 }
 
 /// psql's options that take a value, or that are looked at here.
-const OPTIONS: [(char, &str, bool); 16] = [
+const OPTIONS: [(char, &str, bool); 15] = [
     ('d', "dbname", true),
     ('h', "host", true),
     ('p', "port", true),
@@ -38,54 +40,67 @@ const OPTIONS: [(char, &str, bool); 16] = [
     ('T', "table-attr", true),
     ('o', "output", true),
     ('L', "log-file", true),
-    // Without a value, and named here since `--no-p` could mean it too.
-    ('w', "no-password", false),
 ];
 
 impl PsqlArguments {
     /// Looks through psql's arguments.
     ///
     /// # Errors
-    /// Of the command line, where one of them says where to connect: the stamp of the
-    /// one database says nothing of another.
+    /// Of the command line, where one of them says where to connect (the stamp of the
+    /// one database says nothing of another), or cannot be read as text.
     pub(crate) fn parse(arguments: &[OsString]) -> Result<Self, Error> {
-        let mut parsed = Self { all: arguments.to_vec(), ..Self::default() };
-        let mut rest = arguments.iter().map(|argument| argument.to_string_lossy());
+        let text = |argument: &OsString| {
+            let text = argument.to_str().map(str::to_owned);
+            text.ok_or_else(|| Error::usage("an argument of psql is not UTF-8 text"))
+        };
+        let arguments = arguments.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let mut parsed = Self::default();
+        let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
+            let mut kept = Some(argument.clone());
+            let mut value_behind = None;
             if let Some(long) = argument.strip_prefix("--").filter(|long| !long.is_empty()) {
                 let (name, value) =
-                    long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v.to_owned())));
+                    long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
                 // Abbreviations are taken too.
                 let meant: Vec<_> =
                     OPTIONS.iter().filter(|(_, option, _)| option.starts_with(name)).collect();
-                let value = match value {
-                    None if meant.iter().any(|(.., takes_value)| *takes_value) => {
-                        rest.next().map(|value| value.into_owned())
-                    }
-                    value => value,
-                };
+                if value.is_none() && meant.iter().any(|(.., takes_value)| *takes_value) {
+                    value_behind = rest.next();
+                }
                 for (letter, ..) in meant {
-                    parsed.option(*letter, value.as_deref(), &argument)?;
+                    parsed.option(*letter, value.or(value_behind.map(String::as_str)), argument)?;
+                }
+                // `--no` and `--no-p` are ambiguous to psql, and its to refuse.
+                if name.len() > "no-p".len() && "no-psqlrc".starts_with(name) {
+                    kept = None;
                 }
             } else if let Some(letters) =
                 argument.strip_prefix('-').filter(|l| !l.is_empty() && *l != "-")
             {
-                for (at, letter) in letters.char_indices() {
-                    let takes_value = OPTIONS.iter().any(|(o, _, takes)| *o == letter && *takes);
-                    let behind = &letters[at + letter.len_utf8()..];
-                    let value = match takes_value {
-                        false => None,
-                        true if behind.is_empty() => rest.next().map(|value| value.into_owned()),
-                        true => Some(behind.to_owned()),
-                    };
-                    parsed.option(letter, value.as_deref(), &argument)?;
-                    if takes_value {
-                        break;
-                    }
+                let takes =
+                    |letter: char| OPTIONS.iter().any(|(o, _, takes)| *o == letter && *takes);
+                let (flags, valued) =
+                    letters.split_at(letters.find(takes).unwrap_or(letters.len()));
+                for letter in flags.chars() {
+                    parsed.option(letter, None, argument)?;
                 }
+                if let Some(letter) = valued.chars().next() {
+                    let joined = &valued[letter.len_utf8()..];
+                    if joined.is_empty() {
+                        value_behind = rest.next();
+                    }
+                    let value = value_behind.map_or(joined, String::as_str);
+                    parsed.option(letter, Some(value), argument)?;
+                }
+                let letters = flags.replace('X', "") + valued;
+                kept = (!letters.is_empty()).then(|| format!("-{letters}"));
             } else {
-                return Err(elsewhere(&argument));
+                return Err(elsewhere(argument));
             }
+            let behind = || value_behind.map(OsString::from);
+            parsed.all.extend([OsString::from(argument)].into_iter().chain(behind()));
+            parsed.without_no_psqlrc.extend(kept.map(OsString::from).into_iter().chain(behind()));
         }
         Ok(parsed)
     }
@@ -99,43 +114,6 @@ impl PsqlArguments {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Takes `-X` out, wherever it stands.
-    pub(crate) fn take_no_psqlrc(&mut self) {
-        let mut all = Vec::with_capacity(self.all.len());
-        let mut arguments = std::mem::take(&mut self.all).into_iter();
-        while let Some(argument) = arguments.next() {
-            let Some(text) = argument.to_str() else {
-                all.push(argument);
-                continue;
-            };
-            if let Some(long) = text.strip_prefix("--") {
-                // `--no` and `--no-p` are ambiguous to psql, and its to refuse.
-                if long.len() > "no-p".len() && "no-psqlrc".starts_with(long) {
-                    continue;
-                }
-                let name_only = !long.is_empty() && !long.contains('=');
-                let takes = OPTIONS.iter().any(|(_, o, takes)| *takes && o.starts_with(long));
-                all.push(argument);
-                if name_only && takes {
-                    all.extend(arguments.next());
-                }
-                continue;
-            }
-            let letters = text.strip_prefix('-').unwrap_or_default();
-            let takes = |letter: char| OPTIONS.iter().any(|(o, _, takes)| *o == letter && *takes);
-            let end = letters.find(takes).unwrap_or(letters.len());
-            let value_follows = end + 1 == letters.len();
-            let kept = letters[..end].replace('X', "") + &letters[end..];
-            if !kept.is_empty() || letters.is_empty() {
-                all.push(if letters.is_empty() { argument } else { format!("-{kept}").into() });
-            }
-            if value_follows {
-                all.extend(arguments.next());
-            }
-        }
-        self.all = all;
     }
 }
 
@@ -215,10 +193,10 @@ mod tests {
             (&["--no-psql", "--command", "--no-psqlrc"], &["--command", "--no-psqlrc"]),
             (&["-AX", "-v", "X=1"], &["-A", "-v", "X=1"]),
         ] {
-            let mut parsed = parse(given).expect("arguments");
+            let parsed = parse(given).expect("arguments");
             assert!(parsed.no_psqlrc, "{given:?}");
-            parsed.take_no_psqlrc();
-            assert_eq!(parsed.all, left, "{given:?}");
+            assert_eq!(parsed.all, given, "{given:?}");
+            assert_eq!(parsed.without_no_psqlrc, left, "{given:?}");
         }
     }
 }

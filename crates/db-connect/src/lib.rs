@@ -76,7 +76,7 @@ enum Guard {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let mut arguments = PsqlArguments::parse(&args.psql)?;
+    let arguments = PsqlArguments::parse(&args.psql)?;
     let target = args.target.target;
     let reader = match target {
         Target::Prod if !args.write => ConnectionUrl::reader_from_env()?,
@@ -144,37 +144,46 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         let prompt = if args.write { "prod, writing" } else { "prod" };
         psql.arg(format!("--set=PROMPT1={prompt} %/%R%x%# "));
     }
+    let read_only = |psql: &mut Command| {
+        let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
+        let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
+        psql.env("PGOPTIONS", format!("{given}-c default_transaction_read_only=on"));
+    };
     // Open until psql has read it.
     let mut start_up = None;
     match guard {
         Guard::None => {
             let own = !arguments.no_psqlrc && target == Target::Local;
             start_up = seen.map(|seen| start_up::checking(&seen, own)).transpose()?;
-            arguments.take_no_psqlrc();
         }
         Guard::Setting => {
-            ui.warn(format_args!(
-                "transactions are read-only by a setting: that guards against slips, not against SQL that turns it off{}",
-                if target == Target::Prod {
-                    format!("; a role that cannot write, in {}, would", env::PROD_READ_CONNECTION_URL)
-                } else {
-                    String::new()
-                }
-            ));
-            ui.note("--write lets them write");
-            let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
-            let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
-            psql.env("PGOPTIONS", format!("{given}-c default_transaction_read_only=on"));
+            ui.warn(
+                "transactions are read-only by a setting, which stops slips and not SQL that turns it off",
+            );
+            if target == Target::Prod {
+                ui.note(format_args!(
+                    "for more than that set {} to a role that cannot write",
+                    env::PROD_READ_CONNECTION_URL
+                ));
+            }
+            ui.note("to write: --write");
+            read_only(&mut psql);
             // A start-up file could turn it off.
             psql.arg("--no-psqlrc");
         }
-        Guard::Role => ui.note("the role cannot write; --write takes the one that can"),
+        Guard::Role => {
+            // Where a function writes as its owner, or where there is no privilege to
+            // look at.
+            read_only(&mut psql);
+            ui.note("the role has no right to write; --write takes the one that has");
+        }
     }
     if let Some(file) = &start_up {
         psql.env("PSQLRC", start_up::path(file));
     }
     // Returns only where it could not.
-    let error = psql.args(arguments.all).exec();
+    let arguments = if guard == Guard::None { arguments.without_no_psqlrc } else { arguments.all };
+    let error = psql.args(arguments).exec();
     drop(start_up);
     Err(match error.kind() {
         io::ErrorKind::NotFound => Error::new("there is no `psql` on the PATH")

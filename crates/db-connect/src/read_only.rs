@@ -12,7 +12,8 @@ use ops_common::postgres::Db;
 
 use crate::arguments::PsqlArguments;
 
-/// What the role may write, or become to write; nothing on a standby.
+/// What the role may write, or become to write; nothing on a standby. Functions that
+/// write as their owner are not looked for.
 const WRITES: &str = "WITH mine AS (
   SELECT * FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')
 )
@@ -35,6 +36,10 @@ SELECT DISTINCT what FROM (
       AND (has_table_privilege(mine.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
         OR has_any_column_privilege(mine.oid, c.oid, 'INSERT, UPDATE')
         OR pg_has_role(mine.oid, c.relowner, 'MEMBER'))
+  UNION ALL SELECT format('it may move the sequence %s', c.oid::regclass)
+    FROM mine, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'S' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+      AND has_sequence_privilege(mine.oid, c.oid, 'USAGE, UPDATE')
 ) AS found (what)
 WHERE NOT pg_is_in_recovery()
 ORDER BY what LIMIT 5";
@@ -72,7 +77,7 @@ pub(crate) fn refuse_sql_that_turns_it_off(arguments: &PsqlArguments) -> Result<
         // psql says what is wrong with one that cannot be read.
         let Ok(opened) = File::open(file) else { continue };
         if opened.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            refuse(&name, opened)?;
+            refuse(&name, InPlace { file: opened, at: 0 })?;
         } else {
             return Err(Error::new(format!(
                 "{name} is not a regular file, and read-only psql reads no other"

@@ -23,7 +23,8 @@ pub(crate) fn checking(seen: &Seen, own: bool) -> Result<OwnedFd, Error> {
     if let Some(file) = own_file.filter(|file| own && file.is_file())
         && let Some(file) = file.to_str()
     {
-        let _ = writeln!(text, "\\i {}", quoted(file));
+        // psql's commands read backslashes, other than SQL.
+        let _ = writeln!(text, "\\i {}", quoted(file).replace('\\', "\\\\"));
     }
     let failed = |error: &dyn std::fmt::Display| {
         Error::new("cannot make a start-up file for psql").cause(error)
@@ -31,6 +32,8 @@ pub(crate) fn checking(seen: &Seen, own: bool) -> Result<OwnedFd, Error> {
     // It is smaller than what a pipe holds, so that nobody has to read meanwhile.
     let (read, write) = nix::unistd::pipe().map_err(|error| failed(&error))?;
     File::from(write).write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    // psql passes over one that it cannot open, and says nothing.
+    File::open(path(&read)).map_err(|error| failed(&error))?;
     Ok(read)
 }
 
@@ -48,8 +51,14 @@ fn script(seen: &Seen) -> String {
             quoted(environment)
         ),
     };
+    // What the arguments set is put back at the end: an error must not end the file,
+    // nor a transaction stay open.
     format!(
-        "\\set ops_same f
+        "\\set ops_on_error_stop :ON_ERROR_STOP
+\\set ops_autocommit :AUTOCOMMIT
+\\set ON_ERROR_STOP off
+\\set AUTOCOMMIT on
+\\set ops_same f
 SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system}
   AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = {started}
   AND (SELECT oid FROM pg_database WHERE datname = current_database()) = {oid} AS ops_same \\gset
@@ -61,8 +70,12 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system}
 \\else
   \\warn 'error: psql reached another server or database than was looked at; nothing is done'
   \\warn '  hint: look what listens there: a tunnel that was opened meanwhile looks like localhost'
-  \\! kill $PPID
+  \\! kill -KILL $PPID
 \\endif
+\\set ON_ERROR_STOP :ops_on_error_stop
+\\set AUTOCOMMIT :ops_autocommit
+\\unset ops_on_error_stop
+\\unset ops_autocommit
 \\unset ops_same
 ",
         system = quoted(&seen.server.system_identifier),
@@ -71,7 +84,7 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system}
     )
 }
 
-/// In single quotes, as SQL and psql's commands both read it.
+/// In single quotes.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -16,7 +16,7 @@ use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
 use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
 use ops_common::env::{self, invocation};
 use ops_common::error::{Error, Exit};
-use ops_common::postgres::{ConnectError, ConnectionUrl, Db};
+use ops_common::postgres::{ConnectError, ConnectionUrl, Db, sql_error, trace};
 use ops_common::stamp::refuse_other_environment;
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count};
@@ -265,7 +265,7 @@ struct Work<'a> {
     url: &'a ConnectionUrl,
     /// connected to the maintenance database
     server: Db,
-    /// what was there, and what the steps have made of it since
+    /// what was there; `seen` is kept to what the steps have made of it
     inspection: Inspection,
     files: &'a Files,
     /// none: not named
@@ -455,11 +455,12 @@ async fn server_about(server: &Db) -> Result<About, Error> {
 /// wait for this one, until its connection ends.
 async fn wait_for_turn(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<(), Error> {
     let lock = "SELECT pg_try_advisory_lock(hashtext('cruddur_ops.db-setup'), hashtext($1))";
+    trace(ui, "wait for other set-ups", lock, &[&url.database()]);
     let deadline = Instant::now() + TURN_WITHIN;
     let mut waiting = None;
     loop {
-        let rows = server.query("wait for other set-ups", lock, &[&url.database()]).await?;
-        if rows.first().is_some_and(|row| row.get(0)) {
+        let row = server.client().query_one(lock, &[&url.database()]).await;
+        if row.map_err(|error| sql_error("wait for other set-ups", &error))?.get(0) {
             return Ok(());
         }
         if Instant::now() > deadline {

@@ -25,11 +25,11 @@ pub(crate) fn check(sql: &str) -> Result<(), Refusal> {
                     why: "holds a backslash command, which only psql understands".into(),
                 });
             }
-            Token::Symbol(_) => statement.symbol(),
+            Token::Symbol(symbol) => statement.symbol(symbol),
             Token::Passed(text) => {
                 line += text.matches('\n').count();
                 if text.starts_with(['\'', '"', '$', 'E', 'e']) {
-                    statement.symbol();
+                    statement.symbol('\'');
                 }
             }
         }
@@ -50,8 +50,10 @@ struct Statement {
     first: String,
     previous: String,
     from_seen: bool,
-    /// `CREATE FUNCTION` or `CREATE PROCEDURE`
-    is_routine: bool,
+    /// its first words, as far as they tell what it is
+    beginning: Vec<String>,
+    /// of parentheses
+    depth: usize,
     /// inside `BEGIN ATOMIC … END`, the body of an SQL function
     in_body: bool,
 }
@@ -92,20 +94,36 @@ impl Statement {
                     "holds `COPY … FROM STDIN`, whose data only psql sends; use INSERT".into(),
                 );
             }
-            (_, "CREATE" | "REPLACE", "FUNCTION" | "PROCEDURE") => self.is_routine = true,
-            // Elsewhere it is a column and its alias.
-            (_, "BEGIN", "ATOMIC") if self.is_routine => {
+            // Elsewhere it is a column and its alias, or an argument's name and type.
+            (_, "BEGIN", "ATOMIC") if self.depth == 0 && self.is_routine() => {
                 self.in_body = true;
                 self.has_begun = false;
             }
             _ => {}
         }
+        if self.beginning.len() < 4 {
+            self.beginning.push(word.clone());
+        }
         self.previous = word;
         Ok(())
     }
 
+    fn is_routine(&self) -> bool {
+        let words: Vec<&str> = self.beginning.iter().map(String::as_str).collect();
+        matches!(
+            words.as_slice(),
+            ["CREATE", "FUNCTION" | "PROCEDURE", ..]
+                | ["CREATE", "OR", "REPLACE", "FUNCTION" | "PROCEDURE"]
+        )
+    }
+
     /// `BEGIN, ATOMIC` is not `BEGIN ATOMIC`.
-    fn symbol(&mut self) {
+    fn symbol(&mut self, symbol: char) {
+        match symbol {
+            '(' => self.depth += 1,
+            ')' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
         self.has_begun = true;
         self.previous.clear();
     }
@@ -249,6 +267,17 @@ mod tests {
             ("SELECT a begin atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
             ("CREATE VIEW v AS SELECT a begin, atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
             ("CREATE VIEW v AS SELECT begin atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
+            ("SELECT replace function, begin atomic FROM t;\nCOMMIT;", 2, "`COMMIT`"),
+            (
+                "CREATE FUNCTION f(begin atomic) RETURNS int LANGUAGE sql AS '';\nCOMMIT;",
+                2,
+                "`COMMIT`",
+            ),
+            (
+                "CREATE OR REPLACE FUNCTION g() RETURNS int BEGIN ATOMIC SELECT 1; END;\nCOMMIT;",
+                2,
+                "`COMMIT`",
+            ),
             (
                 "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN \"x\" ATOMIC;\nCOMMIT;",
                 2,

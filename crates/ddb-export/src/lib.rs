@@ -219,7 +219,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     }
     let segments = Segments::new(scan, starts(&state), PAGE);
     let out = match file {
-        None => Out::stdout(),
+        None => Out::stdout(ui),
         Some(file) => {
             let part = if saved.is_some() { Part::GoOn(state.bytes) } else { Part::New };
             Out::file(file, part, checkpoint.is_some())?

@@ -2,13 +2,15 @@
 //! its name only once it is whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ops_common::durable::{beside, open_locked, rename};
+use ops_common::durable::{beside, open_locked, rename, sync_folder};
 use ops_common::error::{Error, Exit};
+use ops_common::terminal_safe::TerminalSafe;
+use ops_common::ui::Ui;
 
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 256 << 10;
@@ -23,7 +25,6 @@ pub(crate) enum Part {
 }
 
 /// A dump that is being written.
-#[derive(Debug)]
 pub(crate) struct Out {
     sink: Sink,
     /// what is not written yet
@@ -34,12 +35,12 @@ pub(crate) struct Out {
     aside: Option<Aside>,
 }
 
-#[derive(Debug)]
 enum Sink {
     Plain(File),
     /// with the member that is being written
     Gzip(File, Option<Box<GzEncoder<Counted>>>),
-    Stdout(io::Stdout),
+    /// standard output, or another terminal
+    Stream(TerminalSafe<Box<dyn Write + Send>>),
 }
 
 /// A file, and how much was written to it: a pipe cannot say where it is.
@@ -81,9 +82,9 @@ pub(crate) fn is_special(file: &Path) -> bool {
 }
 
 impl Out {
-    pub(crate) fn stdout() -> Self {
+    pub(crate) fn stdout(ui: &Ui) -> Self {
         Self {
-            sink: Sink::Stdout(io::stdout()),
+            sink: stream(io::stdout(), ui.out_is_terminal()),
             pending: Vec::with_capacity(CHUNK),
             bytes: 0,
             name: "standard output".to_owned(),
@@ -102,7 +103,13 @@ impl Out {
             let (open, bytes) = open_part(&path, file, part)?;
             (open, bytes, Some(Aside { path, file: file.to_owned(), kept }))
         };
-        let sink = if is_gzip(file) { Sink::Gzip(open, None) } else { Sink::Plain(open) };
+        let sink = if is_gzip(file) {
+            Sink::Gzip(open, None)
+        } else if open.is_terminal() {
+            stream(open, true)
+        } else {
+            Sink::Plain(open)
+        };
         Ok(Self { sink, pending: Vec::with_capacity(CHUNK), bytes, name, aside })
     }
 
@@ -125,8 +132,7 @@ impl Out {
             }
             Sink::Gzip(..) if self.pending.is_empty() => Ok(()),
             Sink::Gzip(file, member) => write_packed(file, member, &self.pending),
-            Sink::Stdout(out) => {
-                let mut out = out.lock();
+            Sink::Stream(out) => {
                 out.write_all(&self.pending).and_then(|()| out.flush()).map_err(Error::from)?;
                 Ok(())
             }
@@ -141,7 +147,7 @@ impl Out {
         self.flush()?;
         let failed = |error| cannot_write(&self.name, error);
         let file = match &mut self.sink {
-            Sink::Stdout(_) => return Ok(self.bytes),
+            Sink::Stream(_) => return Ok(self.bytes),
             Sink::Plain(file) => file,
             Sink::Gzip(file, member) => {
                 // Members one after the other are a gzip file.
@@ -169,15 +175,26 @@ impl Out {
         }
         let bytes = self.sync()?;
         if let Some(aside) = self.aside.take() {
-            if fs::symlink_metadata(&aside.file).is_ok() {
-                return Err(Error::new(format!("`{}` already exists", self.name))
-                    .cause("it was created during this run")
-                    .hint(format!("the dump is whole, and stays `{}`", aside.path.display())));
-            }
-            rename(&aside.path, &aside.file).map_err(|error| cannot_write(&self.name, error))?;
+            // A link never takes a name that is taken, as a rename would.
+            let named = match fs::hard_link(&aside.path, &aside.file) {
+                Ok(()) => fs::remove_file(&aside.path).and_then(|()| sync_folder(&aside.file)),
+                Err(_) if fs::symlink_metadata(&aside.file).is_ok() => {
+                    let error = Error::new(format!("`{}` already exists", self.name));
+                    return Err(error
+                        .cause("it was created during this run")
+                        .hint(format!("the dump is whole, and stays `{}`", aside.path.display())));
+                }
+                // Not every file system has links.
+                Err(_) => rename(&aside.path, &aside.file),
+            };
+            named.map_err(|error| cannot_write(&self.name, error))?;
         }
         Ok(bytes)
     }
+}
+
+fn stream(out: impl Write + Send + 'static, is_terminal: bool) -> Sink {
+    Sink::Stream(TerminalSafe::new(Box::new(out), is_terminal))
 }
 
 /// Opens what is written aside for `file`. Returns with it how many of its bytes are

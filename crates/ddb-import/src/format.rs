@@ -20,7 +20,7 @@ pub(crate) struct Parser {
     /// of a CSV file
     columns: Vec<Column>,
     /// its first row, as it is
-    header_row: Vec<u8>,
+    header_row: csv::StringRecord,
 }
 
 /// A request and what it costs.
@@ -46,7 +46,7 @@ enum Kind {
 
 impl Parser {
     pub(crate) fn new(format: ItemFormat, rules: Rules) -> Self {
-        Self { format, rules, columns: Vec::new(), header_row: Vec::new() }
+        Self { format, rules, columns: Vec::new(), header_row: csv::StringRecord::new() }
     }
 
     /// Takes the header row of a CSV file.
@@ -64,7 +64,7 @@ impl Parser {
             }
         }
         self.columns = columns;
-        record.clone_into(&mut self.header_row);
+        self.header_row = fields;
         Ok(())
     }
 
@@ -110,10 +110,10 @@ impl Parser {
 
     fn csv<'a>(&'a self, record: &[u8]) -> Result<Attributes<'a>, String> {
         // As `cat a.csv b.csv` joins them; each may begin with a byte order mark.
-        if record.strip_prefix(b"\xef\xbb\xbf").unwrap_or(record) == self.header_row {
+        let fields = fields(record.strip_prefix(b"\xef\xbb\xbf").unwrap_or(record))?;
+        if fields == self.header_row {
             return Err("the header row again: two files joined?".to_owned());
         }
-        let fields = fields(record)?;
         if fields.len() != self.columns.len() {
             return Err(format!(
                 "{} fields, and the header has {}",

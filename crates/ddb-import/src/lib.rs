@@ -36,7 +36,7 @@ use ops_common::error::{Error, Exit};
 use ops_common::item_format::ItemFormat;
 use ops_common::scan::{Scan, Segments};
 use ops_common::table_identity::TableIdentity;
-use ops_common::table_lifecycle::{existing, size};
+use ops_common::table_lifecycle::{changed_meanwhile, existing, refuse_another, size};
 use ops_common::target::Target;
 use ops_common::ui::{Ui, count, units};
 use serde::Serialize;
@@ -374,8 +374,7 @@ async fn ask(
         return confirm(question, &args.consent, &Caller::NoAccount, ui).await;
     }
     let caller = db.caller(ui).await?;
-    let mut segments = Segments::all(Scan::new(db, question.resource).consistent(true), 1, 1);
-    let holds_items = segments.next().await?.is_some_and(|page| page.count > 0);
+    let holds_items = holds_items(db, question.resource).await?;
     let (risk, replaces) = if holds_items {
         (Risk::Destroys, "in place of those that have the same keys, which are lost then")
     } else {
@@ -389,7 +388,20 @@ async fn ask(
         question.resource,
         size(table),
     );
-    confirm(&Question { risk, what: &what, ..*question }, &args.consent, &caller, ui).await
+    let question = Question { risk, what: &what, ..*question };
+    let permit = confirm(&question, &args.consent, &caller, ui).await?;
+    // The question may have waited for long.
+    refuse_another(db, table).await?;
+    if risk == Risk::Changes && self::holds_items(db, question.resource).await? {
+        let error = changed_meanwhile(question.resource);
+        return Err(error.cause("it was empty, and now it holds items"));
+    }
+    Ok(permit)
+}
+
+async fn holds_items(db: &Dynamo, table: &str) -> Result<bool, Error> {
+    let mut segments = Segments::all(Scan::new(db, table).consistent(true), 1, 1);
+    Ok(segments.next().await?.is_some_and(|page| page.count > 0))
 }
 
 fn dry_run(mut records: Records, parser: &Parser, args: &Args, ui: &Ui) -> Result<ExitCode, Error> {
@@ -507,7 +519,10 @@ impl Job {
         let ledger = Arc::clone(&self.ledger);
         let reader = Reader::new(records, parser, ledger, senders, keep_text, marks);
         // Not waited for: it may hang at a pipe that says nothing more.
-        thread::spawn(|| reader.run());
+        if let Err(error) = thread::Builder::new().spawn(|| reader.run()) {
+            let error = Error::new("cannot start the thread that reads").cause(error);
+            self.ledger.close(Some(error));
+        }
 
         let every = if ui.is_terminal() { SHOW_EVERY } else { LOG_EVERY };
         let mut show = tokio::time::interval_at(tokio::time::Instant::now() + every, every);

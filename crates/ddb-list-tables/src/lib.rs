@@ -11,7 +11,7 @@ use ops_common::error::Error;
 use ops_common::keys::SortTime;
 use ops_common::table_lifecycle::{describe, list};
 use ops_common::times;
-use ops_common::ui::{Cells, Ui, count};
+use ops_common::ui::{Cells, Ui, count, printable};
 use serde::Serialize;
 
 /// List the DynamoDB tables
@@ -98,7 +98,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             return ui.json(&names);
         }
         for name in &names {
-            ui.line(name)?;
+            ui.line(printable(name))?;
         }
         return Ok(());
     }

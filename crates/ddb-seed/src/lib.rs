@@ -340,7 +340,7 @@ fn show(report: &Report, pair: &Pair, output: &OutputArgs, ui: &Ui) -> Result<()
         return ui.json(report);
     }
     let group = report.message_group_uuid;
-    let who = format!("{} and {}", pair.mine.handle, pair.other.handle);
+    let who = format!("{} and {}", printable(&pair.mine.handle), printable(&pair.other.handle));
     let messages = count(report.messages, "message");
     if report.put == 0 && report.deleted == 0 {
         ui.line(format_args!("{messages} of {who} are there already; nothing is changed"))?;

@@ -1,13 +1,10 @@
 //! The arguments that tools share: flattened into them, never declared again.
 
-use std::path::{self, Path};
-
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
 use crate::env;
-use crate::error::Error;
 use crate::target::Target;
 
 /// The table that the tools act on where nothing names another.
@@ -140,23 +137,6 @@ pub fn units_a_second(text: &str) -> Result<f64, String> {
         Ok(units) if units.is_finite() && units >= 0.1 => Ok(units),
         _ => Err("a number of at least 0.1".to_owned()),
     }
-}
-
-/// Refuses a command line that names one file for two things.
-///
-/// # Errors
-/// Of the command line.
-pub fn refuse_same_file(files: &[(&str, &Path)]) -> Result<(), Error> {
-    for (place, (option, file)) in files.iter().enumerate() {
-        let same =
-            |(_, other): &&(&str, &Path)| path::absolute(file).ok() == path::absolute(other).ok();
-        if let Some((other, _)) = files[..place].iter().find(same) {
-            let file = file.display();
-            return Err(Error::usage(format!("`{file}` is named for {other} and for {option}"))
-                .hint("name two files"));
-        }
-    }
-    Ok(())
 }
 
 /// Consent that is given on the command line.

@@ -15,7 +15,7 @@ use crate::args::UiArgs;
 use crate::env::{self, invocation};
 use crate::error::{Error, Exit};
 use crate::records::MalformedRow;
-use crate::terminal_safe::cleaned;
+use crate::terminal_safe::{cleaned, printable};
 use crate::ui::{Ui, count};
 
 /// Runs a tool: parses the command line as `Args` (a usage error ends with exit
@@ -85,12 +85,18 @@ const LIMITS: &str = "look at the limits of processes, open files and memory: `u
 
 /// Reports a wrong command line as the parser does, and nothing of it raw.
 fn usage_error(error: &clap::Error) -> ExitCode {
-    let plain = error.render().to_string();
-    if cleaned(&plain) == plain {
+    // What the parser repeats of them it repeats as it is.
+    let harmless = std::env::args_os().all(|argument| {
+        let argument = argument.to_string_lossy();
+        printable(&argument) == argument
+    });
+    if harmless {
         // Where that cannot be written there is nobody to tell.
         let _ = error.print();
     } else {
-        let _ = io::stderr().write_all(cleaned(&plain).as_bytes());
+        let lines = error.render().to_string();
+        let lines = cleaned(lines.trim_end()).replace('\n', "\n  ");
+        let _ = io::stderr().write_all(format!("{lines}\n").as_bytes());
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
@@ -113,7 +119,11 @@ fn check_clock() -> Result<(), Error> {
 fn told_panics(run: impl FnOnce() -> Result<ExitCode, Error>) -> Result<ExitCode, Error> {
     let message = Arc::new(Mutex::new(String::new()));
     let kept = Arc::clone(&message);
+    let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() != Some("main") {
+            return usual(info);
+        }
         let payload = info.payload();
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();

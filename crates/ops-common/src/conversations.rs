@@ -206,9 +206,8 @@ async fn pages(
             return Ok(found);
         }
         let Some(start) = &start else { return Ok(found) };
-        if tokens.repeats(start) {
-            let doing = format!("read the table `{table}`");
-            return Err(db.unlikely(&doing, "it leads to the same page again"));
-        }
+        tokens
+            .next(start)
+            .map_err(|error| db.unlikely(&format!("read the table `{table}`"), &error))?;
     }
 }

@@ -277,7 +277,11 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(to)
 }
 
-fn sync_folder(file: &Path) -> io::Result<()> {
+/// Makes a change of the file's name outlast a crash.
+///
+/// # Errors
+/// Where its folder cannot be synced.
+pub fn sync_folder(file: &Path) -> io::Result<()> {
     File::open(folder_of(file))?.sync_all()
 }
 

@@ -170,7 +170,7 @@ impl Dynamo {
 
     /// The error of an answer to `doing` that no DynamoDB gives.
     #[must_use]
-    pub fn unlikely(&self, doing: &str, why: &str) -> Error {
+    pub fn unlikely(&self, doing: &str, why: &dyn std::fmt::Display) -> Error {
         self.service.something_else(doing).cause(why)
     }
 

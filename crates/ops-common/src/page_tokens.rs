@@ -17,17 +17,25 @@ impl<Token> Default for PageTokens<Token> {
     }
 }
 
+/// A token that was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it leads to the same page again")]
+pub struct RepeatedToken;
+
 impl<Token: PartialEq + Clone> PageTokens<Token> {
-    /// Whether this token was there before.
-    pub fn repeats(&mut self, token: &Token) -> bool {
+    /// Takes the next token.
+    ///
+    /// # Errors
+    /// Where it was there before.
+    pub fn next(&mut self, token: &Token) -> Result<(), RepeatedToken> {
         if self.kept.as_ref() == Some(token) {
-            return true;
+            return Err(RepeatedToken);
         }
         self.seen += 1;
         if self.seen.is_power_of_two() {
             self.kept = Some(token.clone());
         }
-        false
+        Ok(())
     }
 }
 
@@ -43,7 +51,7 @@ mod tests {
                 let at = |step: u64| {
                     if step < before { step } else { before + (step - before) % length }
                 };
-                let noticed = (0..).find(|step| tokens.repeats(&at(*step)));
+                let noticed = (0..).find(|step| tokens.next(&at(*step)).is_err());
                 assert!(
                     noticed.is_some_and(|step| step <= 3 * (before + length)),
                     "{before} {length} {noticed:?}"
@@ -55,6 +63,6 @@ mod tests {
     #[test]
     fn a_long_way_is_no_circle() {
         let mut tokens = PageTokens::default();
-        assert!(!(0..100_000_u32).any(|token| tokens.repeats(&token)));
+        assert!((0..100_000_u32).all(|token| tokens.next(&token).is_ok()));
     }
 }

@@ -272,7 +272,7 @@ impl Segments {
         let mut tokens = HashMap::<i32, PageTokens<StartKey>>::new();
         for (segment, start) in &starts {
             let tokens = tokens.entry(segment.number).or_default();
-            start.iter().for_each(|start| _ = tokens.repeats(start));
+            start.iter().for_each(|start| _ = tokens.next(start));
         }
         Self { page_items, scan: Arc::new(scan), idle: starts, tokens, running: JoinSet::new() }
     }
@@ -313,10 +313,10 @@ impl Segments {
             Some(Err(error)) => return Err(Error::new("a segment's task ended").cause(error)),
         };
         if let Some(next) = &page.next {
-            if self.tokens.entry(page.segment.number).or_default().repeats(next) {
-                let doing = format!("scan the table `{}`", self.scan.table);
-                return Err(self.scan.db.unlikely(&doing, "it leads to the same page again"));
-            }
+            let tokens = self.tokens.entry(page.segment.number).or_default();
+            tokens.next(next).map_err(|error| {
+                self.scan.db.unlikely(&format!("scan the table `{}`", self.scan.table), &error)
+            })?;
             self.idle.push((page.segment, Some(next.clone())));
         }
         Ok(Some(page))

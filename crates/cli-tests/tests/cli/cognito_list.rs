@@ -159,6 +159,15 @@ fn a_map_leaves_out_what_is_ambiguous_and_says_so() {
     assert_eq!(run.json(), json!({"bayko": world.sub("bayko")}));
 }
 
+/// Addresses are in the outputs that say so, and in no other.
+#[test]
+fn a_map_shows_no_e_mail_address() {
+    let Some(world) = World::empty().with_pool(&["bayko"]) else { return };
+    world.add_user("who@example.com", None);
+    let run = world.run("cognito-list-users", &["--output", "map"]).ends_with(3);
+    run.says("has no `preferred_username`").does_not_say("who@").does_not_say("example.com");
+}
+
 /// boto3's paginator on the same pool, user for user.
 #[test]
 fn it_agrees_with_boto3() {

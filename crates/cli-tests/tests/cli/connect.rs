@@ -57,7 +57,7 @@ fn in_prod_it_writes_only_when_told() {
     let run = |arguments: &[&str]| world.run_prod("db-connect", arguments);
     run(&[&["prod"], &delete[..]].concat())
         .ends_with(1)
-        .says("warning: transactions are read-only by a setting: that guards against slips, not against SQL that turns it off; a role that cannot write, in PROD_READ_CONNECTION_URL, would\n--write lets them write\n")
+        .says("warning: transactions are read-only by a setting, which stops slips and not SQL that turns it off\nfor more than that set PROD_READ_CONNECTION_URL to a role that cannot write\nto write: --write\n")
         .says("cannot execute DELETE in a read-only transaction");
     assert_eq!(world.sql("SELECT count(*) > 0 FROM activities"), ["t"]);
     // The URL's own options stay.
@@ -232,10 +232,10 @@ fn a_role_that_cannot_write_goes_first() {
     let world = World::postgres();
     world.run_prod("db-setup", &["prod", "--steps", "create,schema-load,seed", "--yes"]).succeeds();
     let reader = format!("{}_reader", world.database());
-    world.sql(&format!(
+    world.admin_sql(&format!(
         "CREATE ROLE {reader} LOGIN PASSWORD 's3cret-reader' IN ROLE pg_read_all_data"
     ));
-    let writes = "SET default_transaction_read_only = off; DELETE FROM activities";
+    let writes = ["-c", "SET default_transaction_read_only = off", "-c", "DELETE FROM activities"];
     let connect = |arguments: &[&str]| {
         let mut command = world.prod_tool("db-connect", arguments);
         let url = world.prod_url();
@@ -248,21 +248,23 @@ fn a_role_that_cannot_write_goes_first() {
         .succeeds()
         .prints_only("4\n")
         .says(&format!("postgres {reader}@"))
-        .says("the role cannot write; --write takes the one that can");
-    connect(&["prod", "--", "-XAtc", writes]).ends_with(1).says("permission denied for table");
+        .says("the role has no right to write; --write takes the one that has");
+    connect(&[&["prod", "--", "-X"], &writes[..]].concat())
+        .ends_with(1)
+        .says("permission denied for table");
     // To write takes the other one.
     connect(&["prod", "--write", "--yes", "--", "-XAtc", "SELECT current_user"])
         .succeeds()
         .prints_only("postgres\n");
     // One that can write after all is refused, with what it can.
-    world.sql(&format!("GRANT UPDATE (message) ON activities TO {reader}"));
+    world.admin_sql(&format!("GRANT UPDATE (message) ON activities TO {reader}"));
     connect(&["prod", "--", "-XAtc", "SELECT 1"])
         .ends_with(1)
         .prints_only("")
         .says("error: the role in PROD_READ_CONNECTION_URL can write, and is there for reading\n  cause: it may write to the table activities\n");
-    world.sql(&format!(
+    world.admin_sql(&format!(
         "REVOKE UPDATE (message) ON activities FROM {reader}; ALTER ROLE {reader} CREATEDB"
     ));
     connect(&["prod"]).ends_with(1).says("cause: it may create databases");
-    world.sql(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
+    world.admin_sql(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
 }

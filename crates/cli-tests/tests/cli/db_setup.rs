@@ -395,6 +395,20 @@ fn files_that_could_not_be_taken_back_are_refused_before_anything() {
     assert!(!exists(&world));
 }
 
+/// A database in which a backslash escapes would read the file otherwise than it was
+/// looked through.
+#[test]
+fn a_file_does_not_end_its_transaction_by_a_setting_of_the_database() {
+    let world = World::postgres();
+    world.run("db-setup", &[]).succeeds();
+    let name = world.database();
+    world.sql(&format!("ALTER DATABASE {name} SET standard_conforming_strings = off"));
+    let file = world.file("seed.sql", r"DELETE FROM activities; SELECT '\''; COMMIT; SELECT '';");
+    let seed = ["--steps", "seed", "--seed", &file];
+    world.run("db-setup", &seed).ends_with(1).says("unterminated quoted string");
+    assert_eq!(world.sql("SELECT count(*) > 0 FROM activities"), ["t"]);
+}
+
 #[test]
 fn verbose_shows_statements_with_titles_and_no_password() {
     let world = World::postgres();

@@ -32,12 +32,17 @@ fn shown(mut command: Command) -> String {
 #[track_caller]
 fn clean(what: &str, command: Command, shows: bool) {
     let out = shown(command);
-    for raw in RAW {
-        assert!(!out.contains(raw), "{what}: {raw:?} in {out:?}");
-    }
+    not_raw(what, &out);
     let forged = |line: &str| line.starts_with("error: forged");
     assert!(!out.lines().any(forged), "{what}: a forged line in {out:?}");
     assert!(!shows || out.contains("own"), "{what}: it shows nothing of the text: {out:?}");
+}
+
+#[track_caller]
+fn not_raw(what: &str, out: &str) {
+    for raw in RAW {
+        assert!(!out.contains(raw), "{what}: {raw:?} in {out:?}");
+    }
 }
 
 /// The text as SQL writes it.
@@ -139,7 +144,6 @@ fn of_dynamodb() {
         ("ddb-scan", vec!["--output", "jsonl"], true),
         ("ddb-export", vec![], true),
         ("ddb-export", vec!["--format", "jsonl"], true),
-        ("ddb-export", vec!["--format", "csv", "--select", "pk,sk,message"], true),
         ("ddb-get-conversation", vec![], true),
         ("ddb-get-conversation", vec!["--output", "json"], true),
         ("ddb-list-conversations", vec!["--handle", "bayko"], true),
@@ -149,6 +153,9 @@ fn of_dynamodb() {
     ] {
         clean(&format!("{tool} {arguments:?}"), world.tool(tool, &arguments), shows);
     }
+    // A field of CSV may have line breaks, which are the data's.
+    let csv = ["--format", "csv", "--select", "pk,sk,message"];
+    not_raw("a CSV dump", &shown(world.tool("ddb-export", &csv)));
 }
 
 /// What a service says, and what it calls its things.

@@ -274,16 +274,91 @@ fn twenty_first_messages_at_once_start_one_conversation() {
     is_whole(&world, group, 20);
 }
 
+/// The other's first message is written between this one's looking and writing.
+#[test]
+fn a_first_message_that_comes_second_goes_into_the_same_conversation() {
+    let world = World::seeded();
+    let (endpoint, url) = (world.endpoint(), world.local_url());
+    let tool = cli_tests::binary("ddb-send-message");
+    let raced = std::sync::atomic::AtomicBool::new(false);
+    let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+        if is_transaction(request) && !raced.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let mut other = std::process::Command::new(&tool);
+            let arguments = ["--from", "tariq", "--to", "maren", "first", "--endpoint-url"];
+            other.args(arguments).arg(&endpoint).env_clear().env("CONNECTION_URL", &url);
+            Run::of(other).succeeds();
+        }
+        Answer::Forward
+    });
+    let arguments = ["--from", "maren", "--to", "tariq", "second", "--output", "json"];
+    let mut command = world.tool("ddb-send-message", &arguments);
+    command.args(["--endpoint-url", &proxy.url()]);
+    let report = Run::of(command).succeeds().json();
+    assert_eq!(report["started"], false);
+    let group = report["message_group_uuid"].as_str().expect("a uuid");
+    is_whole(&world, group, 2);
+    world
+        .run("ddb-list-conversations", &["--handle", "maren"])
+        .succeeds()
+        .says("1 conversation of user");
+}
+
+/// A reading that does not show yet what was just written is no deleted conversation.
+#[test]
+fn what_was_just_started_is_not_taken_for_deleted() {
+    let world = World::seeded();
+    let first = ["--from", "tariq", "--to", "maren", "first"];
+    let stale = std::sync::atomic::AtomicBool::new(false);
+    let (endpoint, url) = (world.endpoint(), world.local_url());
+    let tool = cli_tests::binary("ddb-send-message");
+    let raced = std::sync::atomic::AtomicBool::new(false);
+    let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+        use std::sync::atomic::Ordering::SeqCst;
+        if is_transaction(request) && !raced.swap(true, SeqCst) {
+            let mut other = std::process::Command::new(&tool);
+            other.args(first).args(["--endpoint-url", &endpoint]);
+            Run::of({
+                other.env_clear().env("CONNECTION_URL", &url);
+                other
+            })
+            .succeeds();
+        }
+        let values = request.body["ExpressionAttributeValues"].to_string();
+        let of_rows = request.operation == "Query" && !values.contains("PAIR#");
+        // The first readings after the race: one of the inbox, one of the messages.
+        let nothing = json!({"Items": [], "Count": 0, "ScannedCount": 0, "ConsumedCapacity": {"CapacityUnits": 0.5}});
+        if of_rows && raced.load(SeqCst) && !stale.load(SeqCst) {
+            stale.store(values.contains("MSG#"), SeqCst);
+            return Answer::Reply { status: 200, body: nothing };
+        }
+        Answer::Forward
+    });
+    let arguments = ["--from", "maren", "--to", "tariq", "second", "--output", "json"];
+    let mut command = world.tool("ddb-send-message", &arguments);
+    command.args(["--endpoint-url", &proxy.url()]);
+    let report = Run::of(command).succeeds().json();
+    assert_eq!(report["started"], false);
+    is_whole(&world, report["message_group_uuid"].as_str().expect("a uuid"), 2);
+}
+
 /// A conversation that was deleted leaves the row of its pair, which is no hindrance.
 #[test]
 fn a_conversation_that_was_deleted_can_be_started_again() {
+    for prefix in ["", "GRP#"] {
+        start_again_without(prefix);
+    }
+}
+
+fn start_again_without(prefix: &str) {
     let world = World::seeded();
     let first = ["--from", "maren", "--to", "tariq", "Hello", "--output", "json"];
     world.run("ddb-send-message", &first).succeeds();
     let (client, items) = (world.client(), world.items(TABLE));
     for item in items.iter().filter(|item| item["user_handle"] != "bayko") {
         let key = |name: &str| text(item[name].as_str().expect("text"));
-        if item["pk"].as_str().is_some_and(|pk| !pk.starts_with("PAIR#")) {
+        // Also where messages are left that no inbox leads to.
+        let pk = item["pk"].as_str().expect("text");
+        if pk.starts_with(prefix) && !pk.starts_with("PAIR#") {
             let delete = client.delete_item().table_name(TABLE).key("pk", key("pk"));
             cli_tests::block_on(delete.key("sk", key("sk")).send()).expect("delete");
         }
@@ -342,7 +417,7 @@ fn a_lost_race_is_run_again() {
                 "--endpoint-url",
                 &endpoint,
             ]);
-            other.env("CONNECTION_URL", &url);
+            other.env_clear().env("CONNECTION_URL", &url);
             Run::of(other).succeeds();
         }
         Answer::Forward

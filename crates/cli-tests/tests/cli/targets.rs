@@ -193,6 +193,34 @@ fn prod_refuses_a_profile_with_a_local_endpoint() {
     Run::of(command).ends_with(1).says("the profile's endpoint_url is");
 }
 
+/// A leftover of development that is on the network, not on this machine: the real
+/// keys would sign for it.
+#[test]
+fn prod_takes_unencrypted_and_private_endpoints_from_the_command_line_only() {
+    let world = World::empty();
+    for (endpoint, why) in [
+        ("http://10.0.0.5:8000", "which is not encrypted"),
+        ("http://192.0.43.10", "which is not encrypted"),
+        ("https://10.0.0.5", "which leads to the private address 10.0.0.5"),
+        ("https://[fd00::5]:8000", "which leads to the private address fd00::5"),
+        ("https://169.254.169.254", "which leads to the private address 169.254.169.254"),
+    ] {
+        let config = format!("[default]\nendpoint_url = {endpoint}\n");
+        let config = world.file("config", config);
+        let refused = |variable: &str, value: &str| {
+            let mut command = world.prod_command("ddb-list-tables", &["prod"]);
+            command.env(variable, value);
+            Run::of(command)
+                .ends_with(1)
+                .prints_only("")
+                .says(&format!("endpoint_url is `{endpoint}`, {why}\n"))
+                .says(&format!("say so: --endpoint-url {endpoint}\n"));
+        };
+        refused("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
+        refused("AWS_CONFIG_FILE", &config);
+    }
+}
+
 #[test]
 fn a_service_endpoint_in_a_profile_is_refused_too() {
     let world = World::dynamodb();

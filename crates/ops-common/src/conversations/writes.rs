@@ -17,11 +17,11 @@ use chrono::TimeDelta;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Period, newest_message, of_one, pages, partition, query, rows_of_group};
+use super::{newest_message, of_one, pages, query, rows_of_group};
 use crate::dynamodb::Dynamo;
 use crate::env::invocation;
 use crate::error::Error;
-use crate::keys::{GroupKey, PK, PairKey, SK, SortTime, UserKey};
+use crate::keys::{PK, PairKey, SK, SortTime, UserKey};
 use crate::records::{Item, MAX_MESSAGE_CHARS, Message, MessageGroup, Person};
 use crate::retry::{full_jitter, is_throttling};
 use crate::table_lifecycle::missing;
@@ -176,6 +176,13 @@ pub async fn create_message_group(
         };
         match create_message(db, table, theirs, sender, &message.text, now).await {
             Err(NotSent::UnknownGroup(_)) => deleted = Some(theirs),
+            // Messages that nobody's inbox leads to are no conversation.
+            Err(NotSent::NotAParticipant(error)) => {
+                if attempt.row(theirs, other.uuid, &other.handle).await?.is_some() {
+                    return Err(NotSent::NotAParticipant(error));
+                }
+                deleted = Some(theirs);
+            }
             Ok(mut sent) => {
                 sent.consumed_capacity += attempt.consumed_capacity;
                 return Ok(sent);
@@ -240,7 +247,9 @@ impl<'a> Attempt<'a> {
         let mut looked = 0;
         loop {
             match self.rows_now(group, sender).await {
-                Err(NotSent::NotAParticipant(_) | NotSent::Broken(_)) if looked < LOOKS => {
+                Err(
+                    NotSent::NotAParticipant(_) | NotSent::Broken(_) | NotSent::UnknownGroup(_),
+                ) if looked < LOOKS => {
                     looked += 1;
                     sleep(full_jitter(looked)).await;
                 }
@@ -301,18 +310,19 @@ impl<'a> Attempt<'a> {
 
     /// Why the sender has no row.
     async fn not_in(&self, group: Uuid, sender: &Person) -> NotSent {
-        let pk = GroupKey(group).to_string();
         let list = invocation(&format!(
             "ddb-list-conversations{} --handle {}",
             self.db.target().as_argument(),
             sender.handle
         ));
         let hint = format!("`{list}` shows those of `{}`", sender.handle);
-        match partition(self.db, self.table, &pk, Period::default(), Some(1)).await {
+        match newest_message(self.db, self.table, group).await {
             Err(error) => NotSent::Other(error),
-            Ok(found) if found.rows.is_empty() => NotSent::UnknownGroup(
-                Error::new(format!("there is no conversation {group}")).hint(hint),
-            ),
+            Ok(found) if found.rows.is_empty() && found.malformed.is_empty() => {
+                NotSent::UnknownGroup(
+                    Error::new(format!("there is no conversation {group}")).hint(hint),
+                )
+            }
             Ok(_) => NotSent::NotAParticipant(
                 Error::new(format!(
                     "`{}` takes no part in the conversation {group}",
