@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cognito_list_users::pool::{ByHandle, User};
+use ops_common::app::records::SEEDED_GROUP;
+use ops_common::app::users::Identity;
 use ops_common::env::invocation;
-use ops_common::records::SEEDED_GROUP;
 use ops_common::target::Target;
-use ops_common::ui::{count, quoted};
-use ops_common::users::Identity;
+use ops_common::text::{count, quoted};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::table::{Group, Table};
+use crate::table::{Content, Group};
 
 /// A link of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,7 +77,7 @@ pub(crate) struct Stores<'a> {
     pub(crate) pool_id: &'a str,
     pub(crate) pool: &'a [User],
     pub(crate) people: &'a [Identity],
-    pub(crate) table: &'a Table,
+    pub(crate) table: &'a Content,
 }
 
 /// What is found.

@@ -9,18 +9,20 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cognito_list_users::pool::{PoolArgs, UserPool};
+use ops_common::app::users;
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
-use ops_common::dynamodb::Dynamo;
+use ops_common::dynamodb::table::Table;
 use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
+use ops_common::postgres::stamp;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::ui::{Cells, Ui, count, nearest, printable, quoted, units};
-use ops_common::{stamp, users};
+use ops_common::text::{count, nearest, printable, quoted, units};
+use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 
 use chain::{Finding, Found, Link, Person, Stores};
-use table::Table;
+use table::Content;
 
 /// Find where the chain from sign-in to messages is broken
 ///
@@ -79,13 +81,11 @@ struct Report<'a> {
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = args.target.target;
     let url = ConnectionUrl::from_env(target)?;
-    let dynamo = Dynamo::connect(target, &args.dynamo, ui).await?;
     let pool =
         UserPool::connect(&args.pool, args.dynamo.profile.as_deref(), Some(target), ui).await?;
-    let name = args.table.name();
     url.announce(ui);
-    ui.acts_on(pool.place());
-    ui.acts_on(format_args!("{}  table {name}", dynamo.place()));
+    pool.announce(ui);
+    let table = Table::connect(target, &args.dynamo, args.table.name(), ui).await?;
 
     let postgres = Db::connect(&url, ui).await?;
     stamp::of_this_environment(&postgres, &url).await?;
@@ -104,14 +104,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         }
     }
     let known: HashSet<_> = people.iter().map(|person| person.uuid).collect();
-    let mut table = Table::read(&dynamo, &name, &known, ui).await?;
-    if !table.strangers.is_empty() {
+    let mut content = Content::read(&table, &known, ui).await?;
+    if !content.strangers.is_empty() {
         // Somebody may have signed up while the table was read.
         people = users::identities(&postgres).await?;
-        table.strangers.retain(|uuid, _| people.iter().all(|person| person.uuid != *uuid));
+        content.strangers.retain(|uuid, _| people.iter().all(|person| person.uuid != *uuid));
     }
     let stores =
-        Stores { target, pool_id: pool.id(), pool: &users, people: &people, table: &table };
+        Stores { target, pool_id: pool.id(), pool: &users, people: &people, table: &content };
     let mut found = stores.examine();
     if let Some(handle) = handle {
         found.people.retain(|person| person.handle == handle);
@@ -125,11 +125,11 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             target: target.to_string(),
             user_pool_id: pool.id(),
             database: url.database(),
-            table: &name,
+            table: table.name(),
             people: &found.people,
             findings: &found.findings,
-            items: table.items,
-            consumed_capacity: table.consumed_capacity,
+            items: content.items,
+            consumed_capacity: content.consumed_capacity,
         })
     } else if handle.is_some() {
         show_chains(&found, ui)
@@ -140,10 +140,10 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ui.note(format_args!(
         "looked at {}, {} and {}{}; {} read units",
         count(found.people.len(), "person"),
-        count(table.groups.len(), "conversation"),
-        count(table.items, "item"),
+        count(content.groups.len(), "conversation"),
+        count(content.items, "item"),
         if verdict.is_ok() { ": nothing is broken" } else { "" },
-        units(table.consumed_capacity)
+        units(content.consumed_capacity)
     ));
     for person in found.people.iter().filter(|_| handle.is_some()) {
         if person.broken.is_none() && person.conversations == 0 {

@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ops_common::conversations::{newest_message, rows_of_group};
-use ops_common::dynamodb::Dynamo;
+use ops_common::app::conversations::{newest_message, rows_of_group};
+use ops_common::app::keys::SortTime;
+use ops_common::app::records::{Item, Message, MessageGroup};
+use ops_common::dynamodb::scan::Segments;
+use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
-use ops_common::keys::SortTime;
-use ops_common::records::{Item, Message, MessageGroup};
-use ops_common::scan::{Scan, Segments};
-use ops_common::ui::{Ui, count};
+use ops_common::text::count;
+use ops_common::ui::Ui;
 use uuid::Uuid;
 
 /// What the rows of the two kinds have; more is not asked for.
@@ -42,7 +43,7 @@ const LOOKS: usize = 3;
 
 /// The table.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct Content {
     pub(crate) groups: HashMap<Uuid, Group>,
     /// the handles that rows give to users who are not in Postgres
     pub(crate) strangers: HashMap<Uuid, String>,
@@ -114,27 +115,22 @@ impl From<MessageGroup> for GroupRow {
     }
 }
 
-impl Table {
+impl Content {
     /// Reads the table, page by page. `known` are the users of Postgres.
-    pub(crate) async fn read(
-        db: &Dynamo,
-        name: &str,
-        known: &HashSet<Uuid>,
-        ui: &Ui,
-    ) -> Result<Self, Error> {
-        let mut table = Self::default();
-        let mut progress = ui.progress(format_args!("reading the table `{name}`"));
-        let scan = Scan::new(db, name).project(&ATTRIBUTES.map(str::to_owned));
+    pub(crate) async fn read(table: &Table, known: &HashSet<Uuid>, ui: &Ui) -> Result<Self, Error> {
+        let mut content = Self::default();
+        let mut progress = ui.progress(format_args!("reading the table `{table}`"));
+        let scan = table.scan().project(&ATTRIBUTES.map(str::to_owned));
         let mut segments = Segments::all(scan, 1, PAGE);
         while let Some(page) = segments.next().await? {
-            table.consumed_capacity += page.consumed_capacity;
+            content.consumed_capacity += page.consumed_capacity;
             for item in page.items()? {
-                table.add(&item.to_sdk(), known);
+                content.add(&item.to_sdk(), known);
             }
-            progress.say(format_args!("reading the table: {}", count(table.items, "item")));
+            progress.say(format_args!("reading the table: {}", count(content.items, "item")));
         }
-        table.look_again(db, name).await?;
-        Ok(table)
+        content.look_again(table).await?;
+        Ok(content)
     }
 
     fn add(&mut self, item: &Item, known: &HashSet<Uuid>) {
@@ -176,7 +172,7 @@ impl Table {
     /// A scan takes a while, and a conversation that moves meanwhile can be seen
     /// half here and half there. What is not whole is read again, and once more
     /// where the reading fell between the two halves of a write.
-    async fn look_again(&mut self, db: &Dynamo, name: &str) -> Result<(), Error> {
+    async fn look_again(&mut self, table: &Table) -> Result<(), Error> {
         for _ in 0..LOOKS {
             let suspects = self.groups.iter().filter(|(_, group)| !group.is_whole());
             let suspects: Vec<Uuid> =
@@ -185,13 +181,13 @@ impl Table {
                 break;
             }
             for uuid in suspects {
-                self.read_again(db, name, uuid).await?;
+                self.read_again(table, uuid).await?;
             }
         }
         Ok(())
     }
 
-    async fn read_again(&mut self, db: &Dynamo, name: &str, uuid: Uuid) -> Result<(), Error> {
+    async fn read_again(&mut self, table: &Table, uuid: Uuid) -> Result<(), Error> {
         let Some(group) = self.groups.get_mut(&uuid) else { return Ok(()) };
         let mut unread = group.participants();
         let mut read = HashSet::new();
@@ -199,7 +195,7 @@ impl Table {
         while let Some(participant) = unread.iter().next().copied() {
             unread.remove(&participant);
             read.insert(participant);
-            let found = rows_of_group(db, name, participant, uuid).await?;
+            let found = rows_of_group(table, participant, uuid).await?;
             self.consumed_capacity += found.consumed_capacity;
             for row in found.rows.iter().filter_map(|row| MessageGroup::from_item(row).ok()) {
                 // A conversation that was started meanwhile: its rows name the other.
@@ -209,7 +205,7 @@ impl Table {
                 group.rows.push(row.into());
             }
         }
-        let newest = newest_message(db, name, uuid).await?;
+        let newest = newest_message(table, uuid).await?;
         self.consumed_capacity += newest.consumed_capacity;
         let last = |message: &Message| Last::new(message.sent_at, &message.text);
         group.newest = newest.rows.first().map(last);

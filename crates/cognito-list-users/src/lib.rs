@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
+use ops_common::app::times;
 use ops_common::args::UiArgs;
 use ops_common::cli;
 use ops_common::error::{Error, Exit};
-use ops_common::times;
-use ops_common::ui::{Cells, Ui, count, printable, quoted};
+use ops_common::text::{count, printable, quoted};
+use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 
 use pool::{ByHandle, PoolArgs, ProfileArg, User, UserPool};
@@ -82,7 +83,7 @@ struct Report<'a> {
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let pool = UserPool::connect(&args.pool, args.profile.profile.as_deref(), None, ui).await?;
-    ui.acts_on(pool.place());
+    pool.announce(ui);
     let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let mut listing = pool.list(args.filter.as_deref(), ui);
     let mut users = Vec::new();
@@ -127,7 +128,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
     let time = |text: &Option<String>| {
         let time = text.as_deref().and_then(|text| text.parse().ok());
-        time.map_or_else(String::new, |time: ops_common::keys::SortTime| times::local(time.time()))
+        time.map_or_else(String::new, |time: ops_common::app::keys::SortTime| {
+            times::local(time.time())
+        })
     };
     let row = |user: &User| {
         let handle = user.handle.clone().unwrap_or_else(|| "(none)".to_owned());

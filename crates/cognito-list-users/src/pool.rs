@@ -12,16 +12,18 @@ use aws_types::SdkConfig;
 use chrono::DateTime;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use ops_common::account::{self, Caller};
-use ops_common::answers::CheckAnswers;
+use ops_common::app::keys::SortTime;
+use ops_common::aws::account;
+use ops_common::aws::answers::CheckAnswers;
+use ops_common::aws::page_tokens::PageTokens;
 use ops_common::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
+use ops_common::consent::Caller;
 use ops_common::env;
 use ops_common::error::Error;
-use ops_common::keys::SortTime;
-use ops_common::net::{is_this_machine, refuse_public_address};
-use ops_common::page_tokens::PageTokens;
+use ops_common::target::dns::{is_this_machine, refuse_public_address};
 use ops_common::target::{Endpoint, LocalHosts, Target};
-use ops_common::ui::{Ui, count};
+use ops_common::text::count;
+use ops_common::ui::Ui;
 use serde::Serialize;
 
 /// ListUsers takes 0 to 60:
@@ -213,10 +215,10 @@ impl UserPool {
         &self.id
     }
 
-    /// Where it is, in one line.
-    #[must_use]
-    pub fn place(&self) -> String {
-        format!("user pool {}  {}", self.id, self.service.place())
+    /// Says where it is.
+    pub fn announce(&self, ui: &Ui) {
+        let target = if self.service.local { Target::Local } else { Target::Prod };
+        ui.announce(target, format_args!("user pool {}  {}", self.id, self.service.place()));
     }
 
     /// All its users.

@@ -24,8 +24,9 @@ pub(crate) struct PsqlArguments {
 }
 
 /// psql's options that take a value, or that are looked at here.
-const OPTIONS: [(char, &str, bool); 15] = [
+const OPTIONS: [(char, &str, bool); 16] = [
     ('d', "dbname", true),
+    ('l', "list", false),
     ('h', "host", true),
     ('p', "port", true),
     ('U', "username", true),
@@ -107,7 +108,7 @@ impl PsqlArguments {
 
     fn option(&mut self, letter: char, value: Option<&str>, argument: &str) -> Result<(), Error> {
         match letter {
-            'd' | 'h' | 'p' | 'U' => return Err(elsewhere(argument)),
+            'd' | 'h' | 'p' | 'U' | 'l' => return Err(elsewhere(argument)),
             'c' => self.commands.extend(value.map(str::to_owned)),
             'f' => self.files.extend(value.map(PathBuf::from)),
             'X' => self.no_psqlrc = true,
@@ -122,7 +123,7 @@ fn elsewhere(argument: &str) -> Error {
         "psql's argument `{argument}` says where to connect, and the target does that"
     ))
     .hint("another database is another URL in CONNECTION_URL or PROD_CONNECTION_URL")
-    .hint("a statement is given with `-c`, a file with `-f`")
+    .hint("a statement is given with `-c`, a file with `-f`; `-c '\\l'` lists the databases")
 }
 
 #[cfg(test)]
@@ -153,6 +154,8 @@ mod tests {
             &["-c", "SELECT 1", "other"],
             &["--", "other"],
             &["-At", "-"],
+            &["-l"],
+            &["--list"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }

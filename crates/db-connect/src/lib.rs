@@ -10,14 +10,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
-use ops_common::account::Caller;
 use ops_common::args::{ConfirmArgs, TargetArg, UiArgs};
 use ops_common::cli;
-use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
+use ops_common::consent::{self, Caller, Change, Effect, Kind, Place};
 use ops_common::env;
 use ops_common::error::Error;
+use ops_common::postgres::stamp::{self, Seen};
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::stamp::{self, Seen};
 use ops_common::target::Target;
 use ops_common::ui::Ui;
 
@@ -85,14 +84,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let has_reader = reader.is_some();
     let url = reader.map_or_else(|| ConnectionUrl::from_env(target), Ok)?;
     url.refuse_several_servers()?;
-    let question = Question {
+    let change = Change {
         target,
-        kind: "database",
-        resource: url.database(),
+        kind: Kind::Database,
+        name: url.database(),
         what: "",
-        risk: if target == Target::Prod && args.write { Risk::Changes } else { Risk::None },
+        effect: if args.write { Effect::Changes } else { Effect::Nothing },
     };
-    check_can_consent(&question, &args.consent)?;
+    consent::check(&change, &args.consent)?;
     url.announce(ui);
     // Our errors say how to fix it, and a tunnel to production looks like local.
     let db = Db::connect(&url, ui).await?;
@@ -113,16 +112,18 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         Target::Local if !unknown => Guard::None,
         Target::Local | Target::Prod => Guard::Setting,
     };
+    // psql looks again in its own connection, unless it can only read there anyway.
     let seen = match guard {
-        Guard::None => Some(Seen::of(db.client(), &url).await?),
-        Guard::Setting | Guard::Role => None,
+        Guard::None | Guard::Role => Some(Seen::of(db.client(), &url).await?),
+        Guard::Setting => None,
     };
     drop(db);
     if args.write && (target == Target::Prod || unknown) {
         let what = format!("psql can then change everything in `{url}` that its user may.");
-        let risk = if unknown { Risk::Destroys } else { question.risk };
-        let question = Question { what: &what, risk, ..question };
-        confirm(&question, &args.consent, &Caller::NoAccount, ui).await?;
+        let change = Change { what: &what, ..change };
+        let place = Place::of_database(target, stamp.is_some(), Caller::NoAccount);
+        // psql is the one that writes, and takes no permit.
+        let _ = consent::ask(&change, place, &args.consent, ui).await?;
     }
     if guard == Guard::Setting {
         read_only::refuse_sql_that_turns_it_off(&arguments)?;
@@ -175,6 +176,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             // Where a function writes as its owner, or where there is no privilege to
             // look at.
             read_only(&mut psql);
+            start_up = seen.map(|seen| start_up::checking(&seen, false)).transpose()?;
             ui.note("the role has no right to write; --write takes the one that has");
         }
     }
@@ -182,7 +184,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         psql.env("PSQLRC", start_up::path(file));
     }
     // Returns only where it could not.
-    let arguments = if guard == Guard::None { arguments.without_no_psqlrc } else { arguments.all };
+    let arguments =
+        if guard == Guard::Setting { arguments.all } else { arguments.without_no_psqlrc };
     let error = psql.args(arguments).exec();
     drop(start_up);
     Err(match error.kind() {

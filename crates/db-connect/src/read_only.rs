@@ -121,15 +121,27 @@ fn refuse(what: &str, sql: impl Read) -> Result<(), Error> {
     }
 }
 
-/// The words that turn it off: the name of the setting, or READ WRITE. Also in
-/// comments and strings, where they may do no harm.
+/// The words that turn it off: the name of the setting, or READ WRITE. Also in strings,
+/// where they may do no harm; comments are passed over.
 fn turns_it_off(sql: impl Read) -> io::Result<Option<&'static str>> {
     const SETTING: &[u8] = b"transaction_read_only";
-    let mut before = false;
+    let mut comment = Comment::None;
+    let (mut before, mut last) = (false, b' ');
     let mut word = Vec::new();
     for byte in BufReader::new(sql).bytes().chain([Ok(b' ')]) {
         let byte = byte?.to_ascii_lowercase();
-        if byte.is_ascii_alphanumeric() || byte == b'_' {
+        let two = [std::mem::replace(&mut last, byte), byte];
+        comment = match (comment, &two) {
+            (Comment::None, b"--") => Comment::Line,
+            (Comment::None, b"/*") => Comment::Block(1),
+            (Comment::Block(depth), b"/*") => Comment::Block(depth + 1),
+            (Comment::Block(1), b"*/") => Comment::None,
+            (Comment::Block(depth), b"*/") => Comment::Block(depth - 1),
+            (Comment::Line, [_, b'\n']) => Comment::None,
+            (comment, _) => comment,
+        };
+        let is_word = byte.is_ascii_alphanumeric() || byte == b'_';
+        if is_word && comment == Comment::None {
             // Longer than any name: only its end can matter.
             if word.len() > 4096 {
                 word.drain(..2048);
@@ -152,6 +164,14 @@ fn turns_it_off(sql: impl Read) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comment {
+    None,
+    Line,
+    /// they nest
+    Block(u32),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,7 +183,9 @@ mod tests {
             ("set\tSESSION \"Default_Transaction_Read_Only\" to false", true),
             ("SELECT set_config('transaction_read_only', 'off', false)", true),
             ("BEGIN READ\n  WRITE;", true),
-            ("START TRANSACTION ISOLATION LEVEL SERIALIZABLE, read /**/ write", true),
+            ("START TRANSACTION ISOLATION LEVEL SERIALIZABLE, read /* x /* y */ z */ write", true),
+            ("BEGIN READ -- only\nWRITE", true),
+            ("-- read write it\nSELECT 1 /* default_transaction_read_only */", false),
             ("SELECT pg_catalog.set_config('search_path', '', false); SELECT 1", false),
             ("SELECT read, write FROM t", true),
             ("SELECT already, write FROM t", false),

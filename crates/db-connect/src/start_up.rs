@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use ops_common::error::Error;
-use ops_common::stamp::Seen;
+use ops_common::postgres::stamp::Seen;
 
 /// A file that psql can read once. `own`: it goes on with the person's own start-up
 /// file.
@@ -42,6 +42,16 @@ pub(crate) fn path(file: &OwnedFd) -> String {
     format!("/dev/fd/{}", file.as_raw_fd())
 }
 
+/// psql's settings that would show the look, ask about it, end it at an error or leave a
+/// transaction open, and what they are for so long.
+const SETTINGS: [(&str, &str); 5] = [
+    ("ECHO", "none"),
+    ("SINGLESTEP", "off"),
+    ("SINGLELINE", "off"),
+    ("ON_ERROR_STOP", "off"),
+    ("AUTOCOMMIT", "on"),
+];
+
 /// psql goes on after a start-up file that fails, so that it has to be ended.
 fn script(seen: &Seen) -> String {
     let stamp = match &seen.environment {
@@ -54,14 +64,10 @@ fn script(seen: &Seen) -> String {
     // What the arguments set is put back at the end: an error must not end the file,
     // nor a transaction stay open.
     format!(
-        "\\set ops_on_error_stop :ON_ERROR_STOP
-\\set ops_autocommit :AUTOCOMMIT
-\\set ON_ERROR_STOP off
-\\set AUTOCOMMIT on
-\\set ops_same f
-SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system}
-  AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = {started}
-  AND (SELECT oid FROM pg_database WHERE datname = current_database()) = {oid} AS ops_same \\gset
+        "{save}\\set ops_same f
+SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system} \
+AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = {started} \
+AND (SELECT oid FROM pg_database WHERE datname = current_database()) = {oid} AS ops_same \\gset
 \\if :ops_same
   \\set ops_same f
   {stamp}
@@ -72,12 +78,14 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system}
   \\warn '  hint: look what listens there: a tunnel that was opened meanwhile looks like localhost'
   \\! kill -KILL $PPID
 \\endif
-\\set ON_ERROR_STOP :ops_on_error_stop
-\\set AUTOCOMMIT :ops_autocommit
-\\unset ops_on_error_stop
-\\unset ops_autocommit
 \\unset ops_same
-",
+{restore}",
+        save = SETTINGS
+            .map(|(name, value)| format!("\\set ops_{name} :{name}\n\\set {name} {value}\n"))
+            .concat(),
+        restore = SETTINGS
+            .map(|(name, _)| format!("\\set {name} :ops_{name}\n\\unset ops_{name}\n"))
+            .concat(),
         system = quoted(&seen.server.system_identifier),
         started = seen.server.started_at,
         oid = seen.oid.unwrap_or_default(),

@@ -5,15 +5,14 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use ops_common::account::Caller;
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
 use ops_common::cli;
-use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
+use ops_common::consent::{self, Caller, Change, Effect, Kind, Permit, Place};
 use ops_common::error::{Error, Exit};
+use ops_common::postgres::stamp;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::stamp;
-use ops_common::target::Target;
-use ops_common::ui::{Cells, Ui, count};
+use ops_common::text::count;
+use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 
 /// Show the sessions of the Postgres server
@@ -107,17 +106,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = args.target.target;
     let url = ConnectionUrl::from_env(target)?;
     url.refuse_several_servers()?;
-    let question = Question {
+    let change = Change {
         target,
-        kind: "database",
-        resource: url.database(),
+        kind: Kind::Database,
+        name: url.database(),
         what: "",
-        risk: match target {
-            Target::Prod if args.kill_idle => Risk::Changes,
-            _ => Risk::None,
-        },
+        effect: if args.kill_idle { Effect::Changes } else { Effect::Nothing },
     };
-    check_can_consent(&question, &args.consent)?;
+    consent::check(&change, &args.consent)?;
     url.announce(ui);
     let db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;
@@ -147,15 +143,10 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             url.server(),
             idle.iter().map(|session| session.pid.to_string()).collect::<Vec<_>>().join(", ")
         );
-        let risk = match target {
-            // A tunnel to production looks like localhost.
-            Target::Local if stamp.is_none() => Risk::Destroys,
-            _ => question.risk,
-        };
-        let question = Question { what: &what, risk, ..question };
-        check_can_consent(&question, &args.consent)?;
-        let permit = confirm(&question, &args.consent, &Caller::NoAccount, ui).await?;
-        outcome = kill(&db, &url, permit, &idle, &mut killed, ui).await;
+        let change = Change { what: &what, ..change };
+        let place = Place::of_database(target, stamp.is_some(), Caller::NoAccount);
+        let permit = consent::ask(&change, place, &args.consent, ui).await?;
+        outcome = kill(&db, &url, &permit, &idle, &mut killed, ui).await;
         ui.note(format_args!("{} ended", count(killed.len(), "session")));
     }
     report.killed = Some(killed);
@@ -189,12 +180,12 @@ fn is_idle(session: &Session, url: &ConnectionUrl, args: &Args) -> bool {
 async fn kill(
     db: &Db,
     url: &ConnectionUrl,
-    permit: Permit,
+    permit: &Permit,
     idle: &[Session],
     killed: &mut Vec<i32>,
     ui: &Ui,
 ) -> Result<(), Error> {
-    permit.is_for(url.target(), url.database())?;
+    url.check(permit)?;
     let mut refused = 0;
     for session in idle {
         match db.query("end a session", KILL, &[&session.pid, &session.since]).await {

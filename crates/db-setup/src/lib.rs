@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use cognito_list_users::pool::{PoolArgs, UserPool};
-use ops_common::account::Caller;
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
-use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
+use ops_common::cli;
+use ops_common::consent::{self, Caller, Change, Effect, Kind, Permit, Place};
 use ops_common::env::{self, invocation};
 use ops_common::error::{Error, Exit};
+use ops_common::files::limited;
+use ops_common::postgres::stamp::refuse_other_environment;
 use ops_common::postgres::{ConnectError, ConnectionUrl, Db, sql_error, trace};
-use ops_common::stamp::refuse_other_environment;
 use ops_common::target::Target;
-use ops_common::ui::{Ui, count};
-use ops_common::{cli, limited_file};
+use ops_common::text::count;
+use ops_common::ui::Ui;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -142,7 +143,7 @@ impl SqlFile {
             return Ok(Self { name: name.to_owned(), text: compiled_in.to_owned() });
         };
         let name = file.display().to_string();
-        let bytes = limited_file::read(file, MOST_SQL_BYTES)
+        let bytes = limited::read(file, MOST_SQL_BYTES)
             .map_err(|error| Error::new(format!("cannot read `{name}`"))
                 .cause(error)
                 .hint("--schema and --seed name files of SQL; without them the compiled-in ones are taken"))?;
@@ -204,18 +205,18 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     };
     url.refuse_several_servers()?;
     let pool = connect_pool(&args, &steps, ui).await?;
-    let question = Question {
+    let change = Change {
         target: url.target(),
-        kind: "database",
-        resource: url.database(),
+        kind: Kind::Database,
+        name: url.database(),
         what: "",
-        risk: least_risk(url.target(), &steps),
+        effect: least_effect(&steps),
     };
-    check_can_consent(&question, &args.consent)?;
+    consent::check(&change, &args.consent)?;
 
     url.announce(ui);
     if let Some(pool) = &pool {
-        ui.acts_on(pool.place());
+        pool.announce(ui);
     }
     let default_wait = if args.steps.is_empty() { DEFAULT_WAIT_SECS } else { 0 };
     let server = wait_for_server(&url, args.wait.unwrap_or(default_wait), ui).await?;
@@ -225,11 +226,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let mut caller = Caller::NoAccount;
     if url.target() == Target::Prod {
         let about = server_about(&server).await?;
-        ui.acts_on(format_args!(
-            "server: PostgreSQL {}  database: {}",
-            about.version,
-            inspection.state.in_words()
-        ));
+        ui.announce(
+            Target::Prod,
+            format_args!(
+                "server: PostgreSQL {}  database: {}",
+                about.version,
+                inspection.state.in_words()
+            ),
+        );
         if let Some(pool) = &pool {
             caller = pool.caller(ui).await?;
         }
@@ -237,10 +241,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             judgement.what.push_str(&about.what_is_left());
         }
     }
-    let question = Question { risk: judgement.risk, what: &judgement.what, ..question };
-    let permit = confirm(&question, &args.consent, &caller, ui).await?;
+    let is_stamped = !matches!(inspection.state, State::Unstamped { .. });
+    let place = Place::of_database(url.target(), is_stamped, caller);
+    let change = Change { effect: judgement.effect, what: &judgement.what, ..change };
+    let permit = consent::ask(&change, place, &args.consent, ui).await?;
     let work = Work { url: &url, server, inspection, files: &files, pool: pool.as_ref() };
-    let (reports, not_carried_over) = run_steps(&steps, work, permit, &args.output, ui).await?;
+    let (reports, not_carried_over) = run_steps(&steps, work, &permit, &args.output, ui).await?;
     if args.output.json() {
         ui.json(&Report {
             target: url.target().to_string(),
@@ -277,14 +283,11 @@ struct Work<'a> {
 async fn run_steps(
     steps: &[Step],
     work: Work<'_>,
-    permit: Permit,
+    permit: &Permit,
     output: &OutputArgs,
     ui: &Ui,
 ) -> Result<(Vec<StepReport>, Option<Error>), Error> {
     let Work { url, server, mut inspection, files, pool } = work;
-    let (to_drop, to_update) = permit.for_two();
-    let (mut to_drop, mut to_update) = (Some(to_drop), Some(to_update));
-    let no_permit = || Error::new("there is no permit for this step");
     let mut reports = Vec::new();
     let mut not_carried_over = None;
     // A reader that goes away does not stop the work halfway.
@@ -292,17 +295,13 @@ async fn run_steps(
     for step in steps {
         let begun = Instant::now();
         let did = match step {
-            Step::Drop => {
-                let permit = to_drop.take().ok_or_else(no_permit)?;
-                steps::drop(&server, url, &mut inspection, permit, ui).await
-            }
-            Step::Create => steps::create(&server, url, &mut inspection.seen, ui).await,
+            Step::Drop => steps::drop(&server, url, &mut inspection, permit, ui).await,
+            Step::Create => steps::create(&server, url, &mut inspection.seen, permit, ui).await,
             Step::SchemaLoad => {
-                steps::schema_load(url, &files.schema, &mut inspection.seen, ui).await
+                steps::schema_load(url, &files.schema, &mut inspection.seen, permit, ui).await
             }
-            Step::Seed => steps::seed(url, &files.seed, &inspection.seen, ui).await,
+            Step::Seed => steps::seed(url, &files.seed, &inspection.seen, permit, ui).await,
             Step::CognitoIds => {
-                let permit = to_update.take().ok_or_else(no_permit)?;
                 let did = steps::cognito_ids(pool, url, &inspection.seen, permit, ui).await;
                 did.or_else(|error| match reports.as_slice() {
                     [] => Err(error),
@@ -341,22 +340,17 @@ fn only_the_rest_is_done(error: Error, done: &[StepReport], target: Target) -> E
         .exit(Exit::Partial)
 }
 
-/// What the steps risk at the least, known before anything is asked.
-fn least_risk(target: Target, steps: &[Step]) -> Risk {
-    match target {
-        Target::Local => Risk::None,
-        Target::Prod if steps.contains(&Step::Drop) => Risk::Destroys,
-        Target::Prod => Risk::Changes,
-    }
+/// What the steps do at the least, known before anything is asked.
+fn least_effect(steps: &[Step]) -> Effect {
+    if steps.contains(&Step::Drop) { Effect::Destroys } else { Effect::Adds }
 }
 
 struct Judgement {
-    risk: Risk,
+    effect: Effect,
     what: String,
 }
 
-/// Whether the steps may be done to a database in this state, and with how much
-/// consent.
+/// Whether the steps may be done to a database in this state, and what they do to it.
 fn judge(
     url: &ConnectionUrl,
     state: &State,
@@ -366,7 +360,7 @@ fn judge(
     let name = url.database();
     let touches = |step: Step| steps.contains(&step);
     if steps == [Step::Create] && url.target() == Target::Local {
-        return Ok(Judgement { risk: Risk::None, what: String::new() });
+        return Ok(Judgement { effect: Effect::Adds, what: String::new() });
     }
     if let State::Stamped(stamp) = state {
         refuse_other_environment(stamp, url)?;
@@ -403,21 +397,18 @@ fn judge(
             "\nDropping it deletes everything in it and closes its sessions. It cannot be undone.",
         );
     }
-    let risk = match url.target() {
-        Target::Local if matches!(state, State::Unstamped { .. }) => Risk::Destroys,
-        Target::Local => Risk::None,
-        Target::Prod if touches(Step::Drop) => Risk::Destroys,
-        Target::Prod
-            if touches(Step::Seed)
-                || touches(Step::CognitoIds)
-                || touches(Step::Create) && *state == State::Absent
-                || touches(Step::SchemaLoad) && !same_schema =>
-        {
-            Risk::Changes
-        }
-        Target::Prod => Risk::None,
+    let changes = touches(Step::Seed)
+        || touches(Step::CognitoIds)
+        || touches(Step::Create) && *state == State::Absent
+        || touches(Step::SchemaLoad) && !same_schema;
+    let effect = if touches(Step::Drop) {
+        Effect::Destroys
+    } else if changes {
+        Effect::Changes
+    } else {
+        Effect::Nothing
     };
-    Ok(Judgement { risk, what })
+    Ok(Judgement { effect, what })
 }
 
 /// What the server says of itself.
@@ -457,7 +448,7 @@ async fn wait_for_turn(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<(), 
     let lock = "SELECT pg_try_advisory_lock(hashtext('cruddur_ops.db-setup'), hashtext($1))";
     trace(ui, "wait for other set-ups", lock, &[&url.database()]);
     let deadline = Instant::now() + TURN_WITHIN;
-    let mut waiting = None;
+    let mut has_said = false;
     loop {
         let row = server.client().query_one(lock, &[&url.database()]).await;
         if row.map_err(|error| sql_error("wait for other set-ups", &error))?.get(0) {
@@ -471,12 +462,14 @@ async fn wait_for_turn(server: &Db, url: &ConnectionUrl, ui: &Ui) -> Result<(), 
             ))
             .hint("perhaps it waits for an answer in another terminal"));
         }
-        waiting.get_or_insert_with(|| {
-            ui.waiting(format!(
-                "waiting for another `db-setup`, which is at work on the database `{}`",
+        if !std::mem::replace(&mut has_said, true) {
+            // Also with --quiet: the other one may wait for an answer.
+            ui.say(format_args!(
+                "waiting up to {} s for another `db-setup`, which is at work on the database `{}`",
+                TURN_WITHIN.as_secs(),
                 url.database()
-            ))
-        });
+            ));
+        }
         sleep(TURN_POLL).await;
     }
 }

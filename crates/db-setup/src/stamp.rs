@@ -2,9 +2,10 @@
 //! stamps it.
 
 use ops_common::error::Error;
+use ops_common::postgres::stamp::{self, Seen, Stamp, unreadable};
 use ops_common::postgres::{ConnectError, ConnectionUrl, Db, sql_error, trace};
-use ops_common::stamp::{self, Seen, Stamp, unreadable};
-use ops_common::ui::{Ui, count, printable};
+use ops_common::text::{count, printable};
+use ops_common::ui::Ui;
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 

@@ -1,13 +1,14 @@
 //! The steps. Each says what it did.
 
 use cognito_list_users::pool::UserPool;
-use ops_common::confirm::Permit;
+use ops_common::consent::Permit;
 use ops_common::env;
 use ops_common::error::Error;
+use ops_common::postgres::stamp::{READ, Seen, Stamp, refuse_other_environment};
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
-use ops_common::stamp::{READ, Seen, Stamp, refuse_other_environment};
 use ops_common::target::Target;
-use ops_common::ui::{Ui, count};
+use ops_common::text::count;
+use ops_common::ui::Ui;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Transaction;
@@ -66,17 +67,17 @@ pub(crate) fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Drops the database that the permit names, closing its sessions, where it still is
+/// Drops the database, closing its sessions, where it still is
 /// what `before` says.
 pub(crate) async fn drop(
     server: &Db,
     url: &ConnectionUrl,
     before: &mut Inspection,
-    permit: Permit,
+    permit: &Permit,
     ui: &Ui,
 ) -> Result<Did, Error> {
-    permit.is_for(url.target(), url.database())?;
-    let name = permit.resource();
+    url.check(permit)?;
+    let name = url.database();
     let now = inspect(url, server, ui).await?;
     if (&now.state, &now.seen) != (&before.state, &before.seen) {
         return Err(Error::new(format!(
@@ -134,8 +135,10 @@ pub(crate) async fn create(
     server: &Db,
     url: &ConnectionUrl,
     seen: &mut Seen,
+    permit: &Permit,
     ui: &Ui,
 ) -> Result<Did, Error> {
+    url.check(permit)?;
     let name = url.database();
     let look = async || {
         let oid = "SELECT oid FROM pg_database WHERE datname = $1";
@@ -206,8 +209,10 @@ pub(crate) async fn schema_load(
     url: &ConnectionUrl,
     file: &SqlFile,
     seen: &mut Seen,
+    permit: &Permit,
     ui: &Ui,
 ) -> Result<Did, Error> {
+    url.check(permit)?;
     let schema_hash = hash(&file.text);
     let mut db = Db::connect(url, ui).await?;
     let transaction =
@@ -260,8 +265,10 @@ pub(crate) async fn seed(
     url: &ConnectionUrl,
     file: &SqlFile,
     seen: &Seen,
+    permit: &Permit,
     ui: &Ui,
 ) -> Result<Did, Error> {
+    url.check(permit)?;
     let mut db = Db::connect(url, ui).await?;
     let transaction =
         db.client_mut().transaction().await.map_err(|error| sql_error("begin", &error))?;
@@ -296,7 +303,7 @@ pub(crate) async fn cognito_ids(
     pool: Option<&UserPool>,
     url: &ConnectionUrl,
     seen: &Seen,
-    permit: Permit,
+    permit: &Permit,
     ui: &Ui,
 ) -> Result<Did, Error> {
     let Some(pool) = pool else {

@@ -7,15 +7,14 @@ use aws_sdk_dynamodb::types::PointInTimeRecoveryStatus;
 use clap::{Parser, ValueEnum};
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, UiArgs, seconds};
 use ops_common::cli;
-use ops_common::confirm::{Question, Risk, check_can_consent, confirm};
-use ops_common::dynamodb::Dynamo;
+use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
+use ops_common::dynamodb::poll::Poll;
+use ops_common::dynamodb::table::{Table, list, size, with_nearest};
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::table_lifecycle::{
-    changed_meanwhile, describe, drop_table, list, refuse_another, size, with_nearest,
-};
 use ops_common::target::Target;
-use ops_common::ui::{Ui, meant};
+use ops_common::text::meant;
+use ops_common::ui::Ui;
 use serde_json::json;
 
 /// Delete a DynamoDB table with all its items
@@ -81,64 +80,57 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             None => error,
         }
     })?;
-    let question = Question {
-        target,
-        kind: "table",
-        resource: table,
-        what: "",
-        risk: match target {
-            Target::Local => Risk::None,
-            Target::Prod => Risk::Destroys,
-        },
-    };
-    check_can_consent(&question, &args.consent)?;
+    let change =
+        Change { target, kind: Kind::Table, name: table, what: "", effect: Effect::Destroys };
+    consent::check(&change, &args.consent)?;
 
-    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
-    ui.acts_on(format_args!("{}  table {table}", db.place()));
-    let Some(live) = describe(&db, table).await? else {
+    let table = Table::connect(target, &args.dynamo, table, ui).await?;
+    let Some(live) = table.describe().await? else {
         let error = Error::new(format!("there is no table `{table}`"));
-        return Err(with_nearest(error, table, &list(&db).await?));
+        return Err(with_nearest(error, table.name(), &list(table.db()).await?));
     };
     if live.deletion_protection_enabled() == Some(true) {
         return Err(Error::new(format!("the table `{table}` is protected from deletion")).hint(format!(
             "lift it with `aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled{}`",
-            db.aws_cli_options()
+            table.db().aws_cli_options()
         )));
     }
-    let caller = db.caller(ui).await?;
+    let caller = table.caller(ui).await?;
     let what = format!(
         "This deletes the table `{table}` with all its items: {}.\n{}",
         size(&live),
         match target {
             Target::Local => "It cannot be undone.".to_owned(),
-            Target::Prod => what_is_left(&db, table).await,
+            Target::Prod => what_is_left(&table).await,
         }
     );
-    let permit = confirm(&Question { what: &what, ..question }, &args.consent, &caller, ui).await?;
+    let change = Change { what: &what, ..change };
+    let permit = consent::ask(&change, Place::of(target, caller), &args.consent, ui).await?;
     if target == Target::Prod {
-        let now = refuse_another(&db, &live).await?;
+        let now = table.refuse_another(&live).await?;
         if size(&now) != size(&live) {
             let difference = format!("it had {}, and now has {}", size(&live), size(&now));
-            return Err(changed_meanwhile(table).cause(difference));
+            return Err(table.changed_meanwhile().cause(difference));
         }
     }
-    drop_table(&db, permit, Duration::from_secs(args.wait_timeout), ui).await?;
+    drop_table(&table, &permit, Duration::from_secs(args.wait_timeout), ui).await?;
     if args.output.json() {
-        return ui.json(&json!({ "table": table, "deleted": true }));
+        return ui.json(&json!({ "table": table.name(), "deleted": true }));
     }
     ui.line(format_args!("`{table}` is deleted"))
 }
 
 /// What of the table can be brought back, in a sentence or two.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/PointInTimeRecovery_Howitworks.html>
-async fn what_is_left(db: &Dynamo, table: &str) -> String {
-    let answer = db.client().describe_continuous_backups().table_name(table).send().await;
+async fn what_is_left(table: &Table) -> String {
+    let backups = table.db().client().describe_continuous_backups();
+    let answer = backups.table_name(table.name()).send().await;
     let recovery = match &answer {
         Ok(answer) => answer
             .continuous_backups_description()
             .and_then(|backups| backups.point_in_time_recovery_description()),
         Err(error) => {
-            let error = db.error("ask for its backups", error);
+            let error = table.db().error("ask for its backups", error);
             return format!(
                 "Whether it can be brought back is not known: {error}. Take it that it cannot be undone."
             );
@@ -159,4 +151,41 @@ async fn what_is_left(db: &Dynamo, table: &str) -> String {
             invocation(&format!("ddb-export prod --table {table} --out FILE"))
         )
     }
+}
+
+/// Deletes the table, and waits until it is gone.
+///
+/// # Errors
+/// Where the permit is for something else, DynamoDB refuses (deletion protection), or
+/// it is not gone in time.
+async fn drop_table(
+    table: &Table,
+    permit: &Permit,
+    timeout: Duration,
+    ui: &Ui,
+) -> Result<(), Error> {
+    table.check(permit)?;
+    if let Err(error) = table.db().client().delete_table().table_name(table.name()).send().await {
+        let gone = error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception());
+        if !gone {
+            return Err(table.db().error(&format!("delete the table `{table}`"), &error));
+        }
+    }
+    let mut poll = Poll::new(timeout);
+    let mut waiting = None;
+    while table.describe().await?.is_some() {
+        waiting
+            .get_or_insert_with(|| ui.waiting(format!("waiting: the table `{table}` is DELETING")));
+        if !poll.next().await {
+            return Err(Error::new(format!(
+                "the table `{table}` is still being deleted after {} s",
+                timeout.as_secs()
+            ))
+            .hint(format!(
+                "DynamoDB goes on with it; `{}` shows its status",
+                invocation("ddb-list-tables --long")
+            )));
+        }
+    }
+    Ok(())
 }

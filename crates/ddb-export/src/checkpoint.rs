@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use ops_common::attributes::Attributes;
-use ops_common::durable::CheckpointFile;
+use ops_common::dynamodb::item::Attributes;
+use ops_common::dynamodb::scan::{Segment, StartKey};
+use ops_common::dynamodb::table::TableIdentity;
 use ops_common::error::Error;
-use ops_common::scan::{Segment, StartKey};
-use ops_common::table_identity::TableIdentity;
+use ops_common::files::CheckpointFile;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 

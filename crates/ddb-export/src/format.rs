@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use ops_common::attributes::{Attribute, Attributes, Plain, PlainValue};
-use ops_common::item_format::ItemFormat;
+use ops_common::dynamodb::format::ItemFormat;
+use ops_common::dynamodb::item::{Attribute, Attributes, Plain, PlainValue};
 
 /// Writes items in one format.
 #[derive(Debug)]
@@ -17,13 +17,16 @@ pub(crate) struct Lines {
 
 /// What a formula begins with, as spreadsheets read CSV:
 /// <https://owasp.org/www-community/attacks/CSV_Injection>.
-const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+const FORMULA_STARTS: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 impl Lines {
     /// What comes before the first item.
     pub(crate) fn header(&self) -> io::Result<Vec<u8>> {
         match self.format {
-            ItemFormat::Csv => row(&self.columns),
+            ItemFormat::Csv => {
+                row(&self.columns.iter().map(|name| self.text(name)).collect::<Vec<_>>())
+            }
             ItemFormat::DynamodbJson | ItemFormat::Jsonl => Ok(Vec::new()),
         }
     }
@@ -52,18 +55,17 @@ impl Lines {
         }
     }
 
+    fn text(&self, text: &str) -> String {
+        let is_formula = self.for_spreadsheet && text.starts_with(FORMULA_STARTS);
+        if is_formula { format!("'{text}") } else { text.to_owned() }
+    }
+
     /// A string as it is, what is no string as JSON; what is not there as nothing.
     fn field(&self, value: Option<&Attribute<'_>>) -> Result<String, serde_json::Error> {
         match value {
             None => Ok(String::new()),
-            Some(Attribute::S(text) | Attribute::B(text))
-                if self.for_spreadsheet && text.starts_with(FORMULA_STARTS) =>
-            {
-                Ok(format!("'{text}"))
-            }
-            Some(Attribute::S(text) | Attribute::B(text) | Attribute::N(text)) => {
-                Ok(text.to_string())
-            }
+            Some(Attribute::S(text) | Attribute::B(text)) => Ok(self.text(text)),
+            Some(Attribute::N(text)) => Ok(text.to_string()),
             Some(value) => serde_json::to_string(&PlainValue(value)),
         }
     }

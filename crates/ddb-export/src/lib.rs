@@ -1,7 +1,7 @@
 //! `ddb-export`: writes the items of a table to a file or a pipe, by segments in
 //! parallel, with the memory of a few pages.
 //!
-//! Tasks read pages (`ops_common::scan`); one thread writes them down (`format`)
+//! Tasks read pages (`ops_common::dynamodb::scan`); one thread writes them down (`format`)
 //! in one stream (`out`), and it alone knows how far the file is, which is what
 //! a `checkpoint` keeps.
 
@@ -18,17 +18,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second};
-use ops_common::attributes::Attributes;
-use ops_common::capacity::{Units, limit};
 use ops_common::cli;
-use ops_common::durable::{beside, refuse_same_file};
-use ops_common::dynamodb::Dynamo;
+use ops_common::dynamodb::capacity::{Units, limit};
+use ops_common::dynamodb::format::ItemFormat;
+use ops_common::dynamodb::item::Attributes;
+use ops_common::dynamodb::scan::{Page, Segment, Segments, SelectionArgs};
+use ops_common::dynamodb::table::Table;
 use ops_common::error::{Error, Exit};
-use ops_common::item_format::ItemFormat;
-use ops_common::scan::{Page, Scan, Segment, Segments, SelectionArgs};
-use ops_common::table_identity::TableIdentity;
-use ops_common::table_lifecycle::existing;
-use ops_common::ui::{Ui, count, units};
+use ops_common::files::{beside, refuse_same_file};
+use ops_common::text::{count, units};
+use ops_common::ui::Ui;
 use tokio::sync::mpsc;
 
 use checkpoint::{Checkpoint, Counts, Dump, Reached, State};
@@ -156,15 +155,13 @@ pub fn main() -> ExitCode {
 async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let format = check_usage(&args)?;
     let file = (!is_stdout(&args.out)).then_some(args.out.as_path());
-    let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
-    let table_name = args.table.name();
-    ui.acts_on(format_args!("{}  table {table_name}", db.place()));
-    let table = existing(&db, &table_name).await?;
+    let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;
+    let live = table.existing().await?;
 
     let checkpoint = args.checkpoint.as_ref().map(|path| {
         let dump = Dump {
             tool: "ddb-export".to_owned(),
-            table: TableIdentity::of(&db, &table),
+            table: table.identity(&live),
             options: options(&args, format),
         };
         Checkpoint::open(path, dump)
@@ -198,8 +195,8 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         ))
         .hint("take the checkpoint away, or name another one, to begin anew"));
     }
-    let mut scan = Scan::new(&db, &table_name).filter(&args.selection).consistent(args.consistent);
-    scan.limit = limit(args.max_rcu, args.target.target, &table, Units::Read, ui);
+    let mut scan = table.scan().filter(&args.selection).consistent(args.consistent);
+    scan.limit = limit(args.max_rcu, args.target.target, &live, Units::Read, ui);
     scan.give_up_after = Duration::from_secs(args.give_up_after);
     if args.count {
         let segments = Segments::new(scan.count(), starts(&state), PAGE);
@@ -245,7 +242,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         writer.begin()?;
     }
     let whole = args.selection.filter.is_none() && args.segment.of == 1;
-    let about = table.item_count().filter(|count| *count > 0 && whole);
+    let about = live.item_count().filter(|count| *count > 0 && whole);
     dump(segments, writer, about, &args, ui).await
 }
 
@@ -330,7 +327,7 @@ fn shares(args: &Args) -> Vec<(Segment, Reached)> {
     (first..first + args.segments).map(|number| (Segment { number, of }, Reached::Start)).collect()
 }
 
-fn starts(state: &State) -> Vec<(Segment, Option<ops_common::scan::StartKey>)> {
+fn starts(state: &State) -> Vec<(Segment, Option<ops_common::dynamodb::scan::StartKey>)> {
     let segments = state.segments.iter().filter_map(|(segment, reached)| match reached {
         Reached::Start => Some((*segment, None)),
         Reached::After(key) => Some((*segment, Some(key.clone()))),

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ops_common::durable::{beside, open_locked, rename, sync_folder};
 use ops_common::error::{Error, Exit};
-use ops_common::terminal_safe::TerminalSafe;
+use ops_common::files::{beside, open_locked, rename, sync_folder};
 use ops_common::ui::Ui;
+use ops_common::ui::terminal_safe::TerminalSafe;
 
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 256 << 10;

@@ -4,15 +4,17 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use ops_common::app::conversations::{Period, messages};
+use ops_common::app::keys::SortTime;
+use ops_common::app::records::{ApiMessage, Message, SEEDED_GROUP};
+use ops_common::app::times;
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
-use ops_common::conversations::{Period, messages};
-use ops_common::dynamodb::Dynamo;
+use ops_common::cli;
+use ops_common::dynamodb::table::Table;
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::keys::SortTime;
-use ops_common::records::{ApiMessage, Message, SEEDED_GROUP};
-use ops_common::ui::{Cells, Ui, count, units};
-use ops_common::{cli, times};
+use ops_common::text::{count, units};
+use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -75,11 +77,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     {
         return Err(Error::usage(format!("--since ({since}) is later than --until ({until})")));
     }
-    let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
-    let table = args.table.name();
-    ui.acts_on(format_args!("{}  table {table}", db.place()));
+    let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;
     let period = Period { since: args.since, until: args.until };
-    let mut found = messages(&db, &table, args.group, period, args.limit as usize).await?;
+    let mut found = messages(&table, args.group, period, args.limit as usize).await?;
     found.rows.reverse();
 
     let shown = found.rows.len();

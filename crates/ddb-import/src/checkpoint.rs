@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use ops_common::durable::CheckpointFile;
+use ops_common::dynamodb::table::TableIdentity;
 use ops_common::error::Error;
-use ops_common::table_identity::TableIdentity;
+use ops_common::files::CheckpointFile;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Counts, Mark};

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use ops_common::attributes::{Attribute, Attributes};
-use ops_common::batch::Write;
-use ops_common::item_format::ItemFormat;
+use ops_common::dynamodb::batch::Write;
+use ops_common::dynamodb::format::ItemFormat;
+use ops_common::dynamodb::item::{Attribute, Attributes};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;

@@ -8,7 +8,8 @@ use std::io::{Seek, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use ops_common::error::Error;
-use ops_common::ui::{Ui, printable};
+use ops_common::text::printable;
+use ops_common::ui::Ui;
 
 use crate::input::Position;
 use crate::rejects::{Rejects, cannot_write};
@@ -415,7 +416,7 @@ fn bad_line(place: &str, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ops_common::args::ColorChoice;
+    use ops_common::ui::ColorChoice;
 
     fn ledger() -> Ledger {
         Ledger::new(Mark::default(), 0.0, 2, &Ui::new(ColorChoice::Never, false))

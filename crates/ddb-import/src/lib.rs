@@ -22,23 +22,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::TableDescription;
-use ops_common::account::Caller;
 use ops_common::args::{
     ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second,
 };
-use ops_common::batch::Batches;
-use ops_common::capacity::{Bucket, Units, limit};
 use ops_common::cli;
-use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
-use ops_common::durable::refuse_same_file;
-use ops_common::dynamodb::Dynamo;
+use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
+use ops_common::dynamodb::batch::Batches;
+use ops_common::dynamodb::capacity::{Bucket, Units, limit};
+use ops_common::dynamodb::format::ItemFormat;
+use ops_common::dynamodb::scan::Segments;
+use ops_common::dynamodb::table::{Table, size};
 use ops_common::error::{Error, Exit};
-use ops_common::item_format::ItemFormat;
-use ops_common::scan::{Scan, Segments};
-use ops_common::table_identity::TableIdentity;
-use ops_common::table_lifecycle::{changed_meanwhile, existing, refuse_another, size};
+use ops_common::files::refuse_same_file;
 use ops_common::target::Target;
-use ops_common::ui::{Ui, count, units};
+use ops_common::text::{count, units};
+use ops_common::ui::Ui;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -206,23 +204,19 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         return Err(Error::usage("--rejects takes a file, and `-` is none"));
     }
     let target = args.target.target;
-    let table_name = args.table.name();
-    let question = Question {
+    let name = args.table.name();
+    let change = Change {
         target,
-        kind: "table",
-        resource: &table_name,
+        kind: Kind::Table,
+        name: &name,
         what: "",
-        risk: match target {
-            Target::Prod if !args.dry_run => Risk::Changes,
-            _ => Risk::None,
-        },
+        effect: if args.dry_run { Effect::Nothing } else { Effect::Adds },
     };
-    check_can_consent(&question, &args.consent)?;
+    consent::check(&change, &args.consent)?;
     let mut records = Records::open(&source, format == ItemFormat::Csv, args.checkpoint.is_some())?;
-    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
-    ui.acts_on(format_args!("{}  table {table_name}", db.place()));
-    let table = existing(&db, &table_name).await?;
-    let mut parser = Parser::new(format, Rules::of(&table));
+    let table = Table::connect(target, &args.dynamo, &name, ui).await?;
+    let live = table.existing().await?;
+    let mut parser = Parser::new(format, Rules::of(&live));
     let header = read_header(&mut records, &mut parser)?;
     if args.dry_run {
         return dry_run(records, &parser, &args, ui);
@@ -230,7 +224,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
 
     let checkpoint = match &args.checkpoint {
         Some(path) => {
-            let identity = TableIdentity::of(&db, &table);
+            let identity = table.identity(&live);
             let with_rejects = args.rejects.is_some();
             Some(Checkpoint::open(path, identity, format.to_string(), with_rejects)?)
         }
@@ -274,8 +268,8 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         }
         None => None,
     };
-    let limit = limit(args.max_wcu, target, &table, Units::Write, ui);
-    let permit = ask(&question, &args, &source, &db, &table, ui).await?;
+    let limit = limit(args.max_wcu, target, &live, Units::Write, ui);
+    let permit = ask(&change, &args, &source, &table, &live, ui).await?;
 
     let ledger = Arc::new(Ledger::new(mark, capacity_before, args.concurrency.into(), ui));
     let checkpoint = checkpoint.map(Arc::new);
@@ -285,9 +279,11 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         job.ledger.set_rejects(rejects.begin()?);
     }
     if target == Target::Local {
-        give_way();
+        lower_priority();
     }
-    let interrupted = job.carry_out(records, parser, limit, permit, &args, &source, &db, ui).await;
+    let batches = table.batch_writer(&permit, parser.rules.keys.clone())?;
+    let work = Work { records, parser, input: source.name(), batches, limit };
+    let interrupted = job.carry_out(work, &args, ui).await;
     job.end(interrupted, resumed_at, &args, ui)
 }
 
@@ -295,7 +291,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
 /// gets one first the import is the faster for it, on two cores by a tenth. Not
 /// by more than this: beside two processes that compute, 10 doubles the import's
 /// time, and 19 takes it to fourteen times.
-fn give_way() {
+fn lower_priority() {
     // Where it may not be lowered nothing is lost but time.
     let _ = rustix::process::nice(5);
 }
@@ -363,44 +359,44 @@ fn read_on(
 }
 
 async fn ask(
-    question: &Question<'_>,
+    change: &Change<'_>,
     args: &Args,
     source: &Source,
-    db: &Dynamo,
-    table: &TableDescription,
+    table: &Table,
+    live: &TableDescription,
     ui: &Ui,
 ) -> Result<Permit, Error> {
-    if question.risk == Risk::None {
-        return confirm(question, &args.consent, &Caller::NoAccount, ui).await;
+    if table.target() == Target::Local {
+        return consent::ask(change, Place::Local, &args.consent, ui).await;
     }
-    let caller = db.caller(ui).await?;
-    let holds_items = holds_items(db, question.resource).await?;
-    let (risk, replaces) = if holds_items {
-        (Risk::Destroys, "in place of those that have the same keys, which are lost then")
+    let caller = table.caller(ui).await?;
+    let holds_items = holds_items(table).await?;
+    let (effect, replaces) = if holds_items {
+        (Effect::Destroys, "in place of those that have the same keys, which are lost then")
     } else {
-        (Risk::Changes, "which is empty")
+        (Effect::Adds, "which is empty")
     };
     let what = format!(
-        "{}: this writes the items of `{}` to the table `{}`, {replaces}.\n\
+        "{}: this writes the items of `{}` to the table `{table}`, {replaces}.\n\
          The table has {}, which can be hours old.",
-        db.place(),
+        table.db().place(),
         source.name(),
-        question.resource,
-        size(table),
+        size(live),
     );
-    let question = Question { risk, what: &what, ..*question };
-    let permit = confirm(&question, &args.consent, &caller, ui).await?;
+    let change = Change { effect, what: &what, ..*change };
+    let place = Place::of(change.target, caller);
+    let permit = consent::ask(&change, place, &args.consent, ui).await?;
     // The question may have waited for long.
-    refuse_another(db, table).await?;
-    if risk == Risk::Changes && self::holds_items(db, question.resource).await? {
-        let error = changed_meanwhile(question.resource);
+    table.refuse_another(live).await?;
+    if !holds_items && self::holds_items(table).await? {
+        let error = table.changed_meanwhile();
         return Err(error.cause("it was empty, and now it holds items"));
     }
     Ok(permit)
 }
 
-async fn holds_items(db: &Dynamo, table: &str) -> Result<bool, Error> {
-    let mut segments = Segments::all(Scan::new(db, table).consistent(true), 1, 1);
+async fn holds_items(table: &Table) -> Result<bool, Error> {
+    let mut segments = Segments::all(table.scan().consistent(true), 1, 1);
     Ok(segments.next().await?.is_some_and(|page| page.count > 0))
 }
 
@@ -456,6 +452,16 @@ fn warn_of(counts: &mut Counts, place: &str, why: &str, ui: &Ui) {
     warn_of_line(counts.rejected, place, why, ui);
 }
 
+/// What a run reads, and where it writes it.
+struct Work {
+    records: Records,
+    parser: Parser,
+    /// the input, as messages name it
+    input: String,
+    batches: Batches,
+    limit: Option<Bucket>,
+}
+
 /// A run that is under way.
 #[derive(Clone)]
 struct Job {
@@ -483,25 +489,14 @@ impl Job {
     }
 
     /// Reads and writes until the end. Returns whether Ctrl-C was it.
-    #[expect(clippy::too_many_arguments, reason = "each is used up here, and only here")]
-    async fn carry_out(
-        &self,
-        records: Records,
-        parser: Parser,
-        limit: Option<Bucket>,
-        permit: Permit,
-        args: &Args,
-        source: &Source,
-        db: &Dynamo,
-        ui: &Ui,
-    ) -> bool {
+    async fn carry_out(&self, work: Work, args: &Args, ui: &Ui) -> bool {
+        let Work { records, parser, input, batches, limit } = work;
         let (taken, size) = (Arc::clone(&records.taken), records.size);
         let skipped = taken.load(Ordering::Relaxed);
         let (stop, _) = watch::channel(false);
         let writers = Arc::new(Writers {
-            batches: Batches::new(db, permit.resource(), parser.rules.keys.clone()),
-            table: permit.resource().to_owned(),
-            input: source.name(),
+            batches,
+            input,
             ledger: Arc::clone(&self.ledger),
             limit,
             give_up_after: Duration::from_secs(args.give_up_after),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ops_common::batch::BATCH_SIZE;
+use ops_common::dynamodb::batch::BATCH_SIZE;
 use ops_common::error::Error;
 use tokio::sync::mpsc::UnboundedSender;
 

@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use ops_common::durable::{is_at, open_locked, resolved};
 use ops_common::error::Error;
+use ops_common::files::{is_at, open_locked, resolved};
 
 use crate::input::Records;
 

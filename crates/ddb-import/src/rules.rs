@@ -9,8 +9,8 @@ use std::collections::HashSet;
 
 use aws_sdk_dynamodb::types::TableDescription;
 use aws_smithy_types::base64;
-use ops_common::attributes::{Attribute, Attributes};
-use ops_common::item_keys::{KeyNames, Number};
+use ops_common::dynamodb::item::{Attribute, Attributes};
+use ops_common::dynamodb::key::{KeyNames, Number};
 
 const MAX_ITEM_BYTES: usize = 400 * 1024;
 const MAX_PARTITION_KEY_BYTES: usize = 2048;

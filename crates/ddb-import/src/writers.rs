@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ops_common::batch::{BATCH_SIZE, Batches, Refused, Write, gave_up};
-use ops_common::capacity::{Bucket, Taken};
+use ops_common::dynamodb::batch::{BATCH_SIZE, Batches, Refused, Write, gave_up};
+use ops_common::dynamodb::capacity::{Bucket, Taken};
+use ops_common::dynamodb::retry::{Backoff, Failure};
 use ops_common::error::Error;
-use ops_common::retry::{Backoff, Failure};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -36,7 +36,6 @@ pub(crate) struct Line {
 #[derive(Debug)]
 pub(crate) struct Writers {
     pub(crate) batches: Batches,
-    pub(crate) table: String,
     pub(crate) input: String,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) limit: Option<Bucket>,
@@ -124,7 +123,7 @@ impl Writers {
                 }
             };
             let Some(pause) = backoff.pause() else {
-                return self.fail(gave_up(&self.table, self.give_up_after, refused));
+                return self.fail(gave_up(self.batches.table(), self.give_up_after, refused));
             };
             tokio::select! {
                 () = sleep(pause) => {}

@@ -3,14 +3,17 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use ops_common::app::conversations::message_groups;
+use ops_common::app::records::MessageGroup;
+use ops_common::app::times;
+use ops_common::app::users;
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
-use ops_common::conversations::message_groups;
-use ops_common::dynamodb::Dynamo;
+use ops_common::cli;
+use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::records::MessageGroup;
-use ops_common::ui::{Cells, Ui, count, units};
-use ops_common::{cli, times, users};
+use ops_common::text::{count, units};
+use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -82,14 +85,12 @@ struct Conversation {
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = args.target.target;
-    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
-    let table = args.table.name();
-    ui.acts_on(format_args!("{}  table {table}", db.place()));
+    let table = Table::connect(target, &args.dynamo, args.table.name(), ui).await?;
     let user = match args.user {
         Some(user) => user,
         None => uuid_of(&args, &ConnectionUrl::from_env(target)?, ui).await?,
     };
-    let found = message_groups(&db, &table, user, args.limit as usize).await?;
+    let found = message_groups(&table, user, args.limit as usize).await?;
 
     let shown = found.rows.len();
     if args.output.json() {

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use aws_sdk_dynamodb::types::{BillingMode, TableDescription, TableStatus};
 use clap::Parser;
+use ops_common::app::keys::SortTime;
+use ops_common::app::times;
 use ops_common::args::{DynamoArgs, OutputArgs, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::dynamodb::Dynamo;
+use ops_common::dynamodb::table::{Table, list};
 use ops_common::error::Error;
-use ops_common::keys::SortTime;
-use ops_common::table_lifecycle::{describe, list};
-use ops_common::times;
-use ops_common::ui::{Cells, Ui, count, printable};
+use ops_common::text::{count, printable};
+use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 
 /// List the DynamoDB tables
@@ -90,7 +91,7 @@ impl Long {
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
-    ui.acts_on(db.place());
+    ui.announce(db.target(), db.place());
     let names = list(&db).await?;
     ui.note(count(names.len(), "table"));
     if !args.long {
@@ -105,7 +106,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let mut tables = Vec::with_capacity(names.len());
     for name in &names {
         // One that was dropped since the listing is no longer there to show.
-        tables.extend(describe(&db, name).await?.as_ref().map(Long::new));
+        tables.extend(Table::of(&db, name).describe().await?.as_ref().map(Long::new));
     }
     if args.output.json() {
         return ui.json(&tables);

@@ -5,14 +5,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use ops_common::app::records::{Message, MessageGroup};
+use ops_common::app::times;
 use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs};
-use ops_common::attributes::{Attributes, Plain};
-use ops_common::dynamodb::Dynamo;
+use ops_common::cli;
+use ops_common::dynamodb::item::{Attributes, Plain};
+use ops_common::dynamodb::scan::{Segments, SelectionArgs};
+use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
-use ops_common::records::{Message, MessageGroup};
-use ops_common::scan::{Scan, Segments, SelectionArgs};
-use ops_common::ui::{Cells, Ui, count, units};
-use ops_common::{cli, times};
+use ops_common::text::{count, units};
+use ops_common::ui::{Cells, Ui};
 
 /// As many rows as are laid out at once.
 const CHUNK: usize = 100;
@@ -85,10 +87,8 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let db = Dynamo::connect(args.target.target, &args.dynamo, ui).await?;
-    let table = args.table.name();
-    ui.acts_on(format_args!("{}  table {table}", db.place()));
-    let scan = Scan::new(&db, &table).filter(&args.selection);
+    let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;
+    let scan = table.scan().filter(&args.selection);
     if args.count {
         let counted = Segments::all(scan.count(), args.segments, PAGE).count().await?;
         ui.line(counted.items)?;

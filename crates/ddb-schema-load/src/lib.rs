@@ -1,6 +1,8 @@
 //! `ddb-schema-load`: creates a table from its definition, says in what a live one
 //! differs, and with --update makes it what the definition says.
 
+mod definition;
+mod lifecycle;
 mod update;
 
 use std::io;
@@ -13,18 +15,16 @@ use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
 use ops_common::cli;
-use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
-use ops_common::dynamodb::Dynamo;
+use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
+use ops_common::dynamodb::table::Table;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
-use ops_common::limited_file;
-use ops_common::table::{Difference, TableDefinition};
-use ops_common::table_lifecycle::{
-    create, describe, let_items_expire, ttl_attribute, wait_until_active,
-};
-use ops_common::target::Target;
+use ops_common::files::limited;
 use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
+
+use definition::{Difference, TableDefinition};
+use lifecycle::{create, enable_ttl, ttl_attribute, wait_until_active};
 
 /// Of a CreateTable request, which has at most some hundred names.
 const MOST_BYTES: u64 = 4 << 20;
@@ -118,7 +118,7 @@ fn definition(args: &Args) -> Result<TableDefinition, Error> {
         }
         Some(file) => {
             let shown = file.display().to_string();
-            let text = limited_file::read(file, MOST_BYTES).and_then(|bytes| {
+            let text = limited::read(file, MOST_BYTES).and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|error| io::Error::other(error.utf8_error()))
             });
             let text = text.map_err(|error| {
@@ -138,28 +138,27 @@ fn definition(args: &Args) -> Result<TableDefinition, Error> {
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let definition = definition(&args)?;
     let target = args.target.target;
-    let table = definition.table_name.clone();
-    let question = Question {
+    let name = definition.table_name.clone();
+    let change = Change {
         target,
-        kind: "table",
-        resource: &table,
+        kind: Kind::Table,
+        name: &name,
         what: "",
-        risk: if target == Target::Prod && !args.dry_run { Risk::Changes } else { Risk::None },
+        effect: if args.dry_run { Effect::Nothing } else { Effect::Adds },
     };
-    check_can_consent(&question, &args.consent)?;
-    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
-    ui.acts_on(format_args!("{}  table {table}", db.place()));
+    consent::check(&change, &args.consent)?;
+    let table = Table::connect(target, &args.dynamo, &name, ui).await?;
     if args.schema.is_some()
         && args.table.table.is_none()
-        && env::var(env::DDB_MESSAGE_TABLE).is_some_and(|name| name != table)
+        && env::var(env::DDB_MESSAGE_TABLE).is_some_and(|other| other != name)
     {
         ui.note(format_args!(
             "the file's TableName `{table}` is used, not {}",
             env::DDB_MESSAGE_TABLE
         ));
     }
-    let work = Work { db, definition, args, question };
-    match describe(&work.db, &table).await? {
+    let work = Work { table, definition, args, change };
+    match work.table.describe().await? {
         None => work.create(ui).await,
         Some(live) if work.args.update => work.update(live, ui).await,
         Some(live) => work.compare(live, ui).await,
@@ -168,20 +167,16 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 
 /// One table, its definition, and what is asked for.
 struct Work<'a> {
-    db: Dynamo,
+    table: Table,
     definition: TableDefinition,
     args: Args,
-    question: Question<'a>,
+    change: Change<'a>,
 }
 
 impl Work<'_> {
-    fn table(&self) -> &str {
-        self.question.resource
-    }
-
     async fn active(&self, ui: &Ui) -> Result<TableDescription, Error> {
         let timeout = Duration::from_secs(self.args.wait_timeout);
-        wait_until_active(&self.db, self.table(), timeout, ui).await
+        wait_until_active(&self.table, timeout, ui).await
     }
 
     /// In what the live table is not what is asked for.
@@ -189,7 +184,7 @@ impl Work<'_> {
         let mut differences = self.definition.differences(live);
         // Only where it is asked for: not every server can tell.
         if let Some(wanted) = &self.args.ttl_attribute {
-            let found = ttl_attribute(&self.db, self.table()).await?;
+            let found = ttl_attribute(&self.table).await?;
             if found.as_deref() != Some(wanted) {
                 differences.push(Difference {
                     path: "TimeToLive".to_owned(),
@@ -203,7 +198,7 @@ impl Work<'_> {
 
     fn report(&self, live: Option<&TableDescription>) -> Report {
         Report {
-            table: self.table().to_owned(),
+            table: self.table.name().to_owned(),
             arn: live.and_then(|live| live.table_arn()).map(str::to_owned),
             status: live
                 .and_then(|live| live.table_status())
@@ -216,30 +211,32 @@ impl Work<'_> {
         }
     }
 
-    async fn consent(&self, what: &str, risk: Risk, ui: &Ui) -> Result<Permit, Error> {
-        let caller = self.db.caller(ui).await?;
-        let question = Question { what, risk, ..self.question };
-        confirm(&question, &self.args.consent, &caller, ui).await
+    async fn consent(&self, what: &str, effect: Effect, ui: &Ui) -> Result<Permit, Error> {
+        let caller = self.table.caller(ui).await?;
+        let change = Change { what, effect, ..self.change };
+        let place = Place::of(self.change.target, caller);
+        consent::ask(&change, place, &self.args.consent, ui).await
     }
 
     async fn create(&self, ui: &Ui) -> Result<(), Error> {
-        let table = self.table();
+        let table = &self.table;
         let as_what = format!("{}; {}", self.definition.keys(), self.definition.billing());
         if self.args.dry_run {
             ui.note(format_args!("would create `{table}`: {as_what}"));
             let words = "not there; nothing is changed (--dry-run)";
             return show(&self.report(None), words, &self.args, ui);
         }
-        let what = format!("{}: this creates the table `{table}`: {as_what}.", self.db.place());
-        let permit = self.consent(&what, self.question.risk, ui).await?;
-        if !create(&self.db, &permit, &self.definition).await? {
+        let what =
+            format!("{}: this creates the table `{table}`: {as_what}.", self.table.db().place());
+        let permit = self.consent(&what, Effect::Adds, ui).await?;
+        if !create(table, &permit, &self.definition).await? {
             // Somebody else was there first, a moment ago.
             return self.compare(self.active(ui).await?, ui).await;
         }
         ui.note(format_args!("created `{table}`: {as_what}"));
         let live = self.active(ui).await?;
         if let Some(attribute) = &self.args.ttl_attribute {
-            let_items_expire(&self.db, &permit, attribute).await?;
+            enable_ttl(table, &permit, attribute).await?;
             ui.note(format_args!("items expire by `{attribute}`"));
         }
         let differences = self.differences(&live).await?;
@@ -260,7 +257,7 @@ impl Work<'_> {
             return show(&report, words, &self.args, ui);
         }
         show_differences(&report, &self.args, ui)?;
-        let table = self.table();
+        let table = &self.table;
         let differs =
             format!("`{table}` is there and differs from the definition; nothing is changed");
         let impossible = self.definition.plan(&live).impossible;

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TableDescription;
-use ops_common::confirm::Risk;
+use ops_common::consent::Effect;
+use ops_common::dynamodb::table::size;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
-use ops_common::table::Difference;
-use ops_common::table::update::Change;
-use ops_common::table_lifecycle::{
-    changed_meanwhile, let_items_expire, refuse_another, size, update,
-};
 use ops_common::target::Target;
-use ops_common::ui::{Ui, count, quoted};
+use ops_common::text::{count, quoted};
+use ops_common::ui::Ui;
 use tokio::time::{Instant, sleep};
 
+use crate::definition::Difference;
+use crate::definition::plan::Change;
+use crate::lifecycle::{enable_ttl, update};
 use crate::{Report, Work, show, show_differences};
 
 /// How long DescribeTable may show what was.
@@ -35,7 +35,7 @@ impl Work<'_> {
         if !plan.impossible.is_empty() {
             let error = Error::new(format!(
                 "`{}` cannot be made what the definition says; nothing is changed",
-                self.table()
+                self.table
             ));
             let error = self.only_a_new_table(error, &plan.impossible);
             show_differences(&Report { differences, ..report }, &self.args, ui)?;
@@ -45,11 +45,11 @@ impl Work<'_> {
         if let Some(ttl) = ttl.filter(|ttl| ttl.live != "(none)") {
             return Err(Error::new(format!(
                 "items of `{}` expire by `{}` already, and DynamoDB takes one change of that an hour; nothing is changed",
-                self.table(), ttl.live
+                self.table, ttl.live
             ))
             .hint(format!(
                 "end it first: `aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=false,AttributeName={}{}`",
-                self.table(), ttl.live, self.db.aws_cli_options()
+                self.table, ttl.live, self.table.db().aws_cli_options()
             )));
         }
         let ttl = ttl.map(|ttl| ttl.definition.as_str());
@@ -60,7 +60,7 @@ impl Work<'_> {
             show_differences(&Report { differences, ..report }, &self.args, ui)?;
             return Err(Error::new(format!(
                 "no change of `{}` would mend what differs; nothing is changed",
-                self.table()
+                self.table
             ))
             .hint("say it in the definition as the live table has it, or make a new table"));
         }
@@ -79,15 +79,11 @@ impl Work<'_> {
         }
 
         let destroys = ttl.is_some() || plan.changes.iter().any(|change| change.destroys);
-        let risk = match self.args.target.target {
-            Target::Local => Risk::None,
-            Target::Prod if destroys => Risk::Destroys,
-            Target::Prod => Risk::Changes,
-        };
+        let effect = if destroys { Effect::Destroys } else { Effect::Changes };
         let mut what = format!(
             "{}: this changes the table `{}` ({}):",
-            self.db.place(),
-            self.table(),
+            self.table.db().place(),
+            self.table,
             size(&live)
         );
         for step in &steps {
@@ -96,16 +92,16 @@ impl Work<'_> {
         if ttl.is_some() {
             what += "\nItems that are past their time by then are deleted within days, and cannot be brought back.";
         }
-        let permit = self.consent(&what, risk, ui).await?;
-        if risk != Risk::None {
-            let now = refuse_another(&self.db, &live).await?;
+        let permit = self.consent(&what, effect, ui).await?;
+        if self.table.target() == Target::Prod {
+            let now = self.table.refuse_another(&live).await?;
             if self.definition.plan(&now).changes != plan.changes {
-                return Err(changed_meanwhile(self.table()));
+                return Err(self.table.changed_meanwhile());
             }
         }
         for (done, change) in plan.changes.iter().enumerate() {
             ui.note(format_args!("{} of {}: {}", done + 1, steps.len(), change.what));
-            let changed = match update(&self.db, &permit, change).await {
+            let changed = match update(&self.table, &permit, change).await {
                 Ok(()) => self.settled(change, ui).await,
                 Err(error) => Err(error),
             };
@@ -113,7 +109,7 @@ impl Work<'_> {
         }
         if let Some(attribute) = ttl {
             ui.note(format_args!("{0} of {0}: {1}", steps.len(), steps[steps.len() - 1]));
-            let changed = let_items_expire(&self.db, &permit, attribute).await;
+            let changed = enable_ttl(&self.table, &permit, attribute).await;
             changed.map_err(|error| not_all(error, &steps, steps.len() - 1))?;
         }
 
@@ -130,7 +126,7 @@ impl Work<'_> {
         show_differences(&report, &self.args, ui)?;
         Err(Error::new(format!(
             "every change of `{}` is made, and the server still shows differences",
-            self.table()
+            self.table
         ))
         .hint("run it again in a moment; a server that is not AWS may not know all of it"))
     }
@@ -151,7 +147,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn only_a_new_table(&self, error: Error, impossible: &[Difference]) -> Error {
-        let table = self.table();
+        let table = &self.table;
         let target = self.args.target.target.as_argument();
         let what = quoted(impossible.iter().map(|difference| &difference.path));
         let export =

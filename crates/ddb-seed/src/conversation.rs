@@ -1,6 +1,6 @@
 //! The file of a conversation: one message a line. Pure.
 
-use ops_common::records::MAX_MESSAGE_CHARS;
+use ops_common::app::records::MAX_MESSAGE_CHARS;
 
 /// As many lines as a conversation file may have. The uuids of seeded messages
 /// are derived from group and line, so this is also how far back an earlier

@@ -11,21 +11,24 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
+use ops_common::app::conversations::{Period, partition};
+use ops_common::app::keys::{GroupKey, SortTime, UserKey};
+use ops_common::app::records::{Item, SEEDED_GROUP};
+use ops_common::app::times;
+use ops_common::app::users;
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
-use ops_common::attributes::Attributes;
-use ops_common::batch::{Batches, Write, write_all};
-use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
-use ops_common::conversations::{Period, partition};
-use ops_common::dynamodb::Dynamo;
+use ops_common::cli;
+use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
+use ops_common::dynamodb::batch::{Write, write_all};
+use ops_common::dynamodb::item::Attributes;
+use ops_common::dynamodb::key::KeyNames;
+use ops_common::dynamodb::table::Table;
 use ops_common::error::{Error, Exit};
-use ops_common::item_keys::KeyNames;
-use ops_common::keys::{GroupKey, SortTime, UserKey};
+use ops_common::files::limited;
+use ops_common::postgres::stamp;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::records::{Item, SEEDED_GROUP};
-use ops_common::table_lifecycle::{announce_size, refuse_another};
-use ops_common::target::Target;
-use ops_common::ui::{Ui, count, printable, units};
-use ops_common::{cli, limited_file, stamp, times, users};
+use ops_common::text::{count, printable, units};
+use ops_common::ui::Ui;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -133,29 +136,24 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ))
         .hint("name another one with --other-handle"));
     }
-    let table = args.table.name();
-    let target = args.target.target;
-    let question = Question {
+    let (target, name) = (args.target.target, args.table.name());
+    let change = Change {
         target,
-        kind: "table",
-        resource: &table,
+        kind: Kind::Table,
+        name: &name,
         what: "",
-        risk: match target {
-            Target::Prod if !args.dry_run => Risk::Changes,
-            _ => Risk::None,
-        },
+        effect: if args.dry_run { Effect::Nothing } else { Effect::Changes },
     };
-    check_can_consent(&question, &args.consent)?;
+    consent::check(&change, &args.consent)?;
     let url = ConnectionUrl::from_env(target)?;
-    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
     url.announce(ui);
-    ui.acts_on(format_args!("{}  table {table}", db.place()));
+    let table = Table::connect(target, &args.dynamo, &name, ui).await?;
 
     let pair = find_pair(&url, my_handle, other_handle, ui).await?;
     let start = args.start.unwrap_or_else(|| SortTime::new(Utc::now() - TimeDelta::days(1)));
-    let (plan, read_units) = make_plan(&db, &table, args.group, &lines, &pair, start).await?;
+    let (plan, read_units) = make_plan(&table, args.group, &lines, &pair, start).await?;
     let mut report = Report {
-        table: table.clone(),
+        table: name.clone(),
         message_group_uuid: args.group,
         messages: lines.len(),
         put: plan.puts.len(),
@@ -169,22 +167,16 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     if args.dry_run || plan.is_empty() {
         return show(&report, &pair, &args.output, ui);
     }
-    let caller = db.caller(ui).await?;
-    let live = announce_size(&db, &table, ui).await?;
-    let what = what_happens(&report, &db, &pair);
-    let risk = match target {
-        Target::Local => Risk::None,
-        Target::Prod if plan.replaces() => Risk::Destroys,
-        Target::Prod => Risk::Changes,
-    };
-    let permit =
-        confirm(&Question { risk, what: &what, ..question }, &args.consent, &caller, ui).await?;
-    if risk != Risk::None {
+    let caller = table.caller(ui).await?;
+    let live = table.announce_size(ui).await?;
+    let what = what_happens(&report, &table, &pair);
+    let effect = if plan.replaces() { Effect::Destroys } else { Effect::Changes };
+    let change = Change { what: &what, effect, ..change };
+    let permit = consent::ask(&change, Place::of(target, caller), &args.consent, ui).await?;
+    if let Some(live) = &live {
         // The question may have waited for long.
-        if let Some(live) = &live {
-            refuse_another(&db, live).await?;
-        }
-        let (now, units) = make_plan(&db, &table, args.group, &lines, &pair, start).await?;
+        table.refuse_another(live).await?;
+        let (now, units) = make_plan(&table, args.group, &lines, &pair, start).await?;
         report.consumed_capacity += units;
         if now != plan {
             return Err(Error::new(
@@ -196,7 +188,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let give_up_after = Duration::from_secs(args.give_up_after);
     let working =
         ui.is_terminal().then(|| ui.waiting(format!("writing {}", count(plan.puts.len(), "row"))));
-    report.consumed_capacity += replace(&db, permit, plan, give_up_after).await?;
+    report.consumed_capacity += replace(&table, &permit, plan, give_up_after).await?;
     drop(working);
     show(&report, &pair, &args.output, ui)
 }
@@ -206,7 +198,7 @@ fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
         None => ("conversation.txt (compiled in)".to_owned(), CONVERSATION.to_vec()),
         Some(file) => {
             let name = file.display().to_string();
-            let bytes = limited_file::read(file, MOST_BYTES).map_err(|error| {
+            let bytes = limited::read(file, MOST_BYTES).map_err(|error| {
                 Error::new(format!("cannot read the conversation `{name}`"))
                     .cause(error)
                     .hint("--conversation names a file of messages; without it the compiled-in one is taken")
@@ -231,8 +223,7 @@ async fn find_pair(url: &ConnectionUrl, mine: &str, other: &str, ui: &Ui) -> Res
 /// Reads what is there, and works out what has to be done. Returns also the
 /// read units that it took.
 async fn make_plan(
-    db: &Dynamo,
-    table: &str,
+    table: &Table,
     group: Uuid,
     lines: &[Line],
     pair: &Pair,
@@ -240,7 +231,7 @@ async fn make_plan(
 ) -> Result<(Plan, f64), Error> {
     let mut read_units = 0.0;
     let mut read = async |pk: String| {
-        let found = partition(db, table, &pk, Period::default(), None).await?;
+        let found = partition(table, &pk, Period::default(), None).await?;
         read_units += found.consumed_capacity;
         Ok::<Vec<Item>, Error>(found.rows)
     };
@@ -282,13 +273,12 @@ async fn make_plan(
 /// Writes what the plan says, with leave to do so in this very table. Returns
 /// the write units that it took.
 async fn replace(
-    db: &Dynamo,
-    permit: Permit,
+    table: &Table,
+    permit: &Permit,
     plan: Plan,
     give_up_after: Duration,
 ) -> Result<f64, Error> {
-    let table = permit.resource_in(db.target())?;
-    let batches = Batches::new(db, table, KeyNames::messages());
+    let batches = table.batch_writer(permit, KeyNames::messages())?;
     // New rows first, old ones after: an interrupted seed loses nothing.
     let put = write_all(&batches, writes(&plan.puts, Write::put)?, give_up_after).await?;
     let keys: Vec<Item> = plan.deletes.into_iter().map(plan::key_item).collect();
@@ -319,11 +309,11 @@ fn writes(
     items.iter().map(of_item).collect()
 }
 
-fn what_happens(report: &Report, db: &Dynamo, pair: &Pair) -> String {
+fn what_happens(report: &Report, table: &Table, pair: &Pair) -> String {
     format!(
         "{}: this writes {} to the table `{}`, the conversation {} of {} and {}.\n\
          Of what an earlier seed wrote, {} overwritten and {} deleted. {} that people sent stay.",
-        db.place(),
+        table.db().place(),
         count(report.put, "row"),
         report.table,
         report.message_group_uuid,

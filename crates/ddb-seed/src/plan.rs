@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
-use ops_common::keys::{PK, SK, SortTime};
-use ops_common::records::{Item, Message, MessageGroup, Person};
+use ops_common::app::keys::{PK, SK, SortTime};
+use ops_common::app::records::{Item, Message, MessageGroup, Person};
 use uuid::Uuid;
 
 use crate::conversation::{Line, MAX_LINES, Speaker};
@@ -288,7 +288,7 @@ mod tests {
     fn the_derived_uuid_does_not_change() {
         assert_eq!(message_uuid(GROUP, 3).get_version_num(), 5);
         assert_eq!(
-            message_uuid(ops_common::records::SEEDED_GROUP, 0).to_string(),
+            message_uuid(ops_common::app::records::SEEDED_GROUP, 0).to_string(),
             "8fe1ae79-68c2-5c77-83c2-7e662c94da77"
         );
     }

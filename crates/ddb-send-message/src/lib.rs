@@ -5,20 +5,23 @@ use std::process::ExitCode;
 
 use chrono::Utc;
 use clap::{ArgGroup, Parser, ValueEnum};
-use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, UiArgs};
-use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
-use ops_common::conversations::{
+use ops_common::app::conversations::{
     Sent, check_text, conversation_of, create_message, create_message_group,
 };
-use ops_common::dynamodb::Dynamo;
+use ops_common::app::keys::SortTime;
+use ops_common::app::records::{ApiMessage, Person};
+use ops_common::app::times;
+use ops_common::app::users;
+use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, UiArgs};
+use ops_common::cli;
+use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
+use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
-use ops_common::keys::SortTime;
+use ops_common::postgres::stamp;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::records::{ApiMessage, Person};
-use ops_common::table_lifecycle::{announce_size, refuse_another};
 use ops_common::target::Target;
-use ops_common::ui::{Ui, printable, units};
-use ops_common::{cli, stamp, times, users};
+use ops_common::text::{printable, units};
+use ops_common::ui::Ui;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -139,22 +142,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         return Err(Error::usage(format!("--from and --to are both `{from}`"))
             .hint("a conversation has two people"));
     }
-    let table = args.table.name();
-    let question = Question {
-        target,
-        kind: "table",
-        resource: &table,
-        what: "",
-        risk: match target {
-            Target::Local => Risk::None,
-            Target::Prod => Risk::Changes,
-        },
-    };
-    check_can_consent(&question, &args.consent)?;
+    let name = args.table.name();
+    let change =
+        Change { target, kind: Kind::Table, name: &name, what: "", effect: Effect::Changes };
+    consent::check(&change, &args.consent)?;
     let url = ConnectionUrl::from_env(target)?;
-    let db = Dynamo::connect(target, &args.dynamo, ui).await?;
     url.announce(ui);
-    ui.acts_on(format_args!("{}  table {table}", db.place()));
+    let table = Table::connect(target, &args.dynamo, &name, ui).await?;
 
     let (sender, destination) = match (args.group, to) {
         (Some(group), _) => {
@@ -163,29 +157,30 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         }
         (None, Some(to)) => {
             let [sender, other] = people(&url, [from, to], ui).await?;
-            let there = conversation_of(&db, &table, sender.uuid, other.uuid).await?;
+            let there = conversation_of(&table, sender.uuid, other.uuid).await?;
             (sender, there.map_or(Destination::New(other), Destination::Conversation))
         }
         (None, None) => {
             return Err(Error::usage("name a conversation with --group or a person with --to"));
         }
     };
-    let caller = db.caller(ui).await?;
-    let live = announce_size(&db, &table, ui).await?;
-    let what = what_happens(text, &sender, &destination, &db, &table);
-    let permit = confirm(&Question { what: &what, ..question }, &args.consent, &caller, ui).await?;
+    let caller = table.caller(ui).await?;
+    let live = table.announce_size(ui).await?;
+    let what = what_happens(text, &sender, &destination, &table);
+    let change = Change { what: &what, ..change };
+    let permit = consent::ask(&change, Place::of(target, caller), &args.consent, ui).await?;
     // The question may have waited for long.
     if let Some(live) = &live {
-        refuse_another(&db, live).await?;
+        table.refuse_another(live).await?;
     }
     if let Destination::New(other) = &destination
         && target == Target::Prod
-        && conversation_of(&db, &table, sender.uuid, other.uuid).await?.is_some()
+        && conversation_of(&table, sender.uuid, other.uuid).await?.is_some()
     {
         return Err(Error::new("the two have a conversation by now; nothing is sent")
             .hint("run it again: it goes on with that one"));
     }
-    let sent = send(&db, permit, &sender, &destination, text).await?;
+    let sent = send(&table, &permit, &sender, &destination, text).await?;
     show(sent, &args.output, ui)
 }
 
@@ -203,13 +198,7 @@ async fn people<const N: usize>(
     users::of_handles(&db, url.target(), handles).await
 }
 
-fn what_happens(
-    text: &str,
-    sender: &Person,
-    destination: &Destination,
-    db: &Dynamo,
-    table: &str,
-) -> String {
+fn what_happens(text: &str, sender: &Person, destination: &Destination, table: &Table) -> String {
     let to = match destination {
         Destination::Conversation(group) => format!("into the conversation {group}"),
         Destination::New(other) => {
@@ -218,27 +207,26 @@ fn what_happens(
     };
     format!(
         "{}: this sends a message of {} {to}, in the table `{table}`:\n  {}",
-        db.place(),
+        table.db().place(),
         printable(&sender.handle),
         printable(text)
     )
 }
 
-/// Sends it, with leave to write to this very table.
 async fn send(
-    db: &Dynamo,
-    permit: Permit,
+    table: &Table,
+    permit: &Permit,
     sender: &Person,
     destination: &Destination,
     text: &str,
 ) -> Result<Sent, Error> {
-    let (table, now) = (permit.resource_in(db.target())?, SortTime::new(Utc::now()));
+    let now = SortTime::new(Utc::now());
     Ok(match destination {
         Destination::Conversation(group) => {
-            create_message(db, table, *group, sender, text, now).await?
+            create_message(table, permit, *group, sender, text, now).await?
         }
         Destination::New(other) => {
-            create_message_group(db, table, sender, other, text, now).await?
+            create_message_group(table, permit, sender, other, text, now).await?
         }
     })
 }

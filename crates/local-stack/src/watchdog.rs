@@ -28,19 +28,24 @@ fn in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal) == Ok(getpgrp()))
 }
 
+/// Whether COMMAND is to be in the group of this process: it is a job of a shell at a
+/// terminal, whose Ctrl-Z, `fg` and Ctrl-C are for all of the job.
+fn is_job() -> bool {
+    File::open("/dev/tty").is_ok() && (getpgrp() == getpid() || in_foreground())
+}
+
 /// Dropping it leaves COMMAND alone.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     shell: Child,
-    /// COMMAND's group, which the shell leads. In the foreground of a terminal
-    /// COMMAND stays in ours, for Ctrl-Z and to read from the terminal.
+    /// COMMAND's group, which the shell leads; none: COMMAND is in ours
     group: Option<Pid>,
 }
 
 impl Watchdog {
     pub(crate) fn start() -> io::Result<Self> {
-        let foreground = in_foreground();
-        let target = match (foreground, getpgrp()) {
+        let is_job = is_job();
+        let target = match (is_job, getpgrp()) {
             (false, _) => "0".to_owned(),
             (true, group) if group == getpid() => format!("-{group}"),
             // Somebody else's group, a script's perhaps: COMMAND alone.
@@ -56,7 +61,7 @@ impl Watchdog {
         if let Some(mut stdout) = shell.stdout.take() {
             stdout.read_exact(&mut [0])?;
         }
-        let group = i32::try_from(shell.id()).ok().filter(|_| !foreground).map(Pid::from_raw);
+        let group = i32::try_from(shell.id()).ok().filter(|_| !is_job).map(Pid::from_raw);
         Ok(Self { shell, group })
     }
 

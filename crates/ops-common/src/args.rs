@@ -6,6 +6,7 @@ use clap_complete::Shell;
 
 use crate::env;
 use crate::target::Target;
+use crate::ui::ColorChoice;
 
 /// The table that the tools act on where nothing names another.
 pub const DEFAULT_TABLE: &str = "cruddur-messages";
@@ -17,17 +18,6 @@ pub struct TargetArg {
     /// and the production database)
     #[arg(value_enum, default_value_t = Target::Local, hide_possible_values = true)]
     pub target: Target,
-}
-
-/// When to colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// where the stream is a terminal and `NO_COLOR` is not set
-    Auto,
-    /// always
-    Always,
-    /// never
-    Never,
 }
 
 /// How a tool speaks.

@@ -11,12 +11,13 @@ use std::time::{Duration, SystemTime};
 use clap::{Parser, ValueEnum};
 use clap_complete::Shell;
 
+use crate::app::records::MalformedRow;
 use crate::args::UiArgs;
 use crate::env::{self, invocation};
 use crate::error::{Error, Exit};
-use crate::records::MalformedRow;
-use crate::terminal_safe::{cleaned, printable};
-use crate::ui::{Ui, count};
+use crate::text::count;
+use crate::text::{cleaned, printable};
+use crate::ui::Ui;
 
 /// Runs a tool: parses the command line as `Args` (a usage error ends with exit
 /// code 2), runs `run`, reports its error, and says with which status to exit.

@@ -89,6 +89,22 @@ pub fn timeout_secs() -> Result<Option<u64>, Error> {
     }
 }
 
+/// The account that `OPS_EXPECTED_ACCOUNT_ID` names.
+///
+/// # Errors
+/// Where that is not an account ID.
+pub fn expected_account_id() -> Result<Option<String>, Error> {
+    let Some(expected) = var(OPS_EXPECTED_ACCOUNT_ID) else { return Ok(None) };
+    if expected.len() != 12 || !expected.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::usage(format!(
+            "{} is `{expected}`, which is not an AWS account ID",
+            OPS_EXPECTED_ACCOUNT_ID
+        ))
+        .hint("an account ID has twelve digits; `aws sts get-caller-identity` shows yours"));
+    }
+    Ok(Some(expected))
+}
+
 /// How the person would call a tool: `ddb-seed prod`, or `cargo run -p ddb-seed
 /// -- prod` where this tool was called like that.
 #[must_use]

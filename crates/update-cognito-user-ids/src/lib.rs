@@ -8,16 +8,19 @@ use std::time::Instant;
 
 use clap::Parser;
 use cognito_list_users::pool::{ByHandle, PoolArgs, ProfileArg, UserPool};
-use ops_common::account::Caller;
+use ops_common::app::users;
 use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs};
-use ops_common::confirm::{Permit, Question, Risk, check_can_consent, confirm};
+use ops_common::cli;
+use ops_common::consent::Caller;
+use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
 use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
+use ops_common::postgres::stamp;
+use ops_common::postgres::stamp::Seen;
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
-use ops_common::stamp::Seen;
 use ops_common::target::Target;
-use ops_common::ui::{Cells, Ui, count, printable};
-use ops_common::{cli, stamp, users};
+use ops_common::text::{count, printable};
+use ops_common::ui::{Cells, Ui};
 use serde::Serialize;
 
 use report::{Comparison, Row};
@@ -94,16 +97,16 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     url.refuse_several_servers()?;
     let pool =
         UserPool::connect(&args.pool, args.profile.profile.as_deref(), Some(target), ui).await?;
-    let question = Question {
+    let change = Change {
         target,
-        kind: "database",
-        resource: url.database(),
+        kind: Kind::Database,
+        name: url.database(),
         what: "",
-        risk: if target == Target::Prod && !only_looks { Risk::Changes } else { Risk::None },
+        effect: if only_looks { Effect::Nothing } else { Effect::Changes },
     };
-    check_can_consent(&question, &args.consent)?;
+    consent::check(&change, &args.consent)?;
     url.announce(ui);
-    ui.acts_on(pool.place());
+    pool.announce(ui);
     let mut db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;
     let seen = Seen::of(db.client(), &url).await?;
@@ -123,23 +126,18 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         seconds: Seconds { cognito, postgres: begun.elapsed().as_secs_f64() },
     };
     if !only_looks && !report.found.updated.is_empty() {
-        let risk = match target {
-            // A tunnel to production looks like localhost.
-            Target::Local if stamp.is_none() => Risk::Destroys,
-            Target::Local => Risk::None,
-            Target::Prod => Risk::Changes,
-        };
         let what = what_happens(&report, &url, stamp.is_some());
-        let question = Question { risk, what: &what, ..question };
-        check_can_consent(&question, &args.consent)?;
         let caller = match target {
             Target::Local => Caller::NoAccount,
             Target::Prod => pool.caller(ui).await?,
         };
-        let permit = confirm(&question, &args.consent, &caller, ui).await?;
+        let place = Place::of_database(target, stamp.is_some(), caller);
+        let change = Change { what: &what, ..change };
+        let permit = consent::ask(&change, place, &args.consent, ui).await?;
         let begun = Instant::now();
-        let agreed = (risk != Risk::None).then_some(rows.as_slice());
-        let rows = write(&mut db, &url, &seen, &by_handle, agreed, permit, ui).await?;
+        // Where nobody was asked nothing was agreed to.
+        let agreed = (place != Place::Local).then_some(rows.as_slice());
+        let rows = write(&mut db, &url, &seen, &by_handle, agreed, &permit, ui).await?;
         report.seconds.postgres += begun.elapsed().as_secs_f64();
         report.found = Comparison::of(&by_handle, rows);
     }
@@ -163,7 +161,7 @@ pub async fn carry_over(
     pool: &UserPool,
     url: &ConnectionUrl,
     seen: &Seen,
-    permit: Permit,
+    permit: &Permit,
     ui: &Ui,
 ) -> Result<Report, Error> {
     let begun = Instant::now();
@@ -219,12 +217,12 @@ async fn write(
     seen: &Seen,
     pool: &ByHandle<'_>,
     agreed: Option<&[Row]>,
-    permit: Permit,
+    permit: &Permit,
     ui: &Ui,
 ) -> Result<Vec<Row>, Error> {
-    permit.is_for(url.target(), url.database())?;
+    url.check(permit)?;
     let (handles, subs): (Vec<&str>, Vec<&str>) = pool.subs.iter().unzip();
-    let title = format!("update the ids in the database `{}`", permit.resource());
+    let title = format!("update the ids in the database `{}`", url.database());
     let failed = |error: tokio_postgres::Error| {
         sql_error(&title, &error).hint("it is one transaction: no row is changed")
     };
@@ -241,7 +239,7 @@ async fn write(
     }
     transaction.commit().await.map_err(|error| {
         sql_error("commit the ids", &error)
-            .hint(format!("`{}` shows what there is", call(" --dry-run", permit.target())))
+            .hint(format!("`{}` shows what there is", call(" --dry-run", url.target())))
     })?;
     Ok(rows)
 }

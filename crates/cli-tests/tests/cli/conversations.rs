@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use cli_tests::{BAYKO, GROUP, JESS, World};
-use ops_common::records::Item;
+use ops_common::app::records::Item;
 
 fn broken_message() -> Item {
     let text = |text: String| AttributeValue::S(text);

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{BAYKO, GROUP, JESS, Run, World};
-use ops_common::records::Item;
+use ops_common::app::records::Item;
 use serde_json::{Value, json};
 
 const TABLE: &str = "cruddur-messages";

@@ -234,7 +234,7 @@ fn a_second_set_up_waits_for_the_first() {
     let mut second = second.spawn().expect("spawn");
     let mut said = std::io::BufReader::new(second.stderr.take().expect("stderr")).lines();
     let waits = said.by_ref().any(|line| {
-        line.expect("UTF-8").starts_with("waiting for another `db-setup`, which is at work on")
+        line.expect("UTF-8").starts_with("waiting up to 120 s for another `db-setup`, which is at")
     });
     assert!(waits, "it did not wait");
     first.send_line("no").expect("answer");

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ops_common::attributes::{Attribute, Attributes};
+use ops_common::dynamodb::item::{Attribute, Attributes};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -35,7 +35,7 @@ fn binaries() -> impl Strategy<Value = String> {
 }
 
 fn aws_base64(bytes: Vec<u8>) -> String {
-    let item = ops_common::records::Item::from([(
+    let item = ops_common::app::records::Item::from([(
         "b".to_owned(),
         aws_sdk_dynamodb::types::AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes)),
     )]);

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use cli_tests::{GROUP, JESS, Run, World};
-use ops_common::records::Item;
+use ops_common::app::records::Item;
 use serde_json::json;
 
 const START: [&str; 2] = ["--start", "2026-01-01T00:00:00Z"];

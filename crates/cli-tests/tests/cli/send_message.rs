@@ -6,7 +6,7 @@ use std::thread;
 use aws_sdk_dynamodb::types::AttributeValue;
 use cli_tests::proxy::{Answer, Proxy, Request};
 use cli_tests::{BAYKO, GROUP, JESS, Run, World, wait_for};
-use ops_common::records::Item;
+use ops_common::app::records::Item;
 use serde_json::{Value, json};
 
 const TABLE: &str = "cruddur-messages";

@@ -1,0 +1,8 @@
+//! The app's access patterns on the messages table, one function for each: what it
+//! reads, and what it writes when a person sends a message.
+
+mod read;
+mod write;
+
+pub use read::{Found, Period, message_groups, messages, newest_message, partition, rows_of_group};
+pub use write::{NotSent, Sent, check_text, conversation_of, create_message, create_message_group};

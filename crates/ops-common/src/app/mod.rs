@@ -1,0 +1,7 @@
+//! The app that these tools serve: its keys and rows, its people, its conversations.
+
+pub mod conversations;
+pub mod keys;
+pub mod records;
+pub mod times;
+pub mod users;

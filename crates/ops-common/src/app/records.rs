@@ -1,0 +1,290 @@
+//! The two kinds of row of the messages table, to and from an item. Pure.
+//!
+//! All attributes are strings (S), as the app writes and reads them.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::app::keys::{GroupKey, SortTime, UserKey};
+
+/// The most characters (Unicode scalar values) a message may have: the app's
+/// own limit, far below DynamoDB's 400 KB for an item.
+pub const MAX_MESSAGE_CHARS: usize = 1024;
+
+/// The conversation that `ddb-seed` writes where no other is named.
+pub const SEEDED_GROUP: Uuid = uuid::uuid!("5ae290ed-55d1-47a0-bc6d-fe2bc2700399");
+
+/// An item as DynamoDB holds it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// A person as a row names them: the sender of a message, or the other
+/// participant of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// `users.uuid` in Postgres
+    pub uuid: Uuid,
+    /// the name that people see
+    pub display_name: String,
+    /// the unique handle, without `@`
+    pub handle: String,
+}
+
+/// One message: `pk` is the conversation, `sk` the time sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// the conversation
+    pub group: Uuid,
+    /// the time sent
+    pub sent_at: SortTime,
+    /// the message's own uuid
+    pub uuid: Uuid,
+    /// the text
+    pub text: String,
+    /// who sent it
+    pub sender: Person,
+}
+
+/// A message with the names that the app's API gives to its parts.
+#[derive(Debug, Serialize)]
+pub struct ApiMessage {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+    message: String,
+    created_at: String,
+}
+
+impl From<Message> for ApiMessage {
+    fn from(message: Message) -> Self {
+        Self {
+            uuid: message.uuid,
+            display_name: message.sender.display_name,
+            handle: message.sender.handle,
+            message: message.text,
+            created_at: message.sent_at.to_string(),
+        }
+    }
+}
+
+/// A conversation as one participant sees it: `pk` is that participant, `sk`
+/// the time of the conversation's last message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageGroup {
+    /// the participant whose list this row is in
+    pub owner: Uuid,
+    /// the conversation
+    pub group: Uuid,
+    /// the time of the last message
+    pub last_at: SortTime,
+    /// the text of the last message
+    pub last_text: String,
+    /// the other participant
+    pub other: Person,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MessageRow {
+    pk: String,
+    sk: String,
+    message_uuid: Uuid,
+    message: String,
+    user_uuid: Uuid,
+    user_display_name: String,
+    user_handle: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MessageGroupRow {
+    pk: String,
+    sk: String,
+    message_group_uuid: Uuid,
+    message: String,
+    user_uuid: Uuid,
+    user_display_name: String,
+    user_handle: String,
+}
+
+/// A row that is not what its key promises.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the row with pk `{pk}` and sk `{sk}` cannot be read: {why}")]
+pub struct MalformedRow {
+    pk: String,
+    sk: String,
+    why: String,
+}
+
+impl MalformedRow {
+    fn new(item: &Item, why: impl ToString) -> Self {
+        let text = |name: &str| match item.get(name) {
+            Some(AttributeValue::S(text)) => text.clone(),
+            Some(other) => format!("{other:?}"),
+            None => "(none)".to_owned(),
+        };
+        Self { pk: text("pk"), sk: text("sk"), why: why.to_string() }
+    }
+}
+
+fn to_item(row: impl Serialize) -> Item {
+    let item: serde_dynamo::Item = serde_dynamo::to_item(row).expect("a struct of strings");
+    item.into()
+}
+
+fn from_item<Row: for<'de> Deserialize<'de>>(item: &Item) -> Result<Row, MalformedRow> {
+    serde_dynamo::from_item(item.clone()).map_err(|error| MalformedRow::new(item, error))
+}
+
+impl Message {
+    /// The item that holds this message.
+    #[must_use]
+    pub fn to_item(&self) -> Item {
+        to_item(MessageRow {
+            pk: GroupKey(self.group).to_string(),
+            sk: self.sent_at.to_string(),
+            message_uuid: self.uuid,
+            message: self.text.clone(),
+            user_uuid: self.sender.uuid,
+            user_display_name: self.sender.display_name.clone(),
+            user_handle: self.sender.handle.clone(),
+        })
+    }
+
+    /// The message that an item holds.
+    ///
+    /// # Errors
+    /// Where an attribute is missing, is no string, or is not what it should name.
+    pub fn from_item(item: &Item) -> Result<Self, MalformedRow> {
+        let row: MessageRow = from_item(item)?;
+        let wrong = |error: crate::app::keys::NotAKey| MalformedRow::new(item, error);
+        Ok(Self {
+            group: row.pk.parse::<GroupKey>().map_err(wrong)?.0,
+            sent_at: row.sk.parse().map_err(wrong)?,
+            uuid: row.message_uuid,
+            text: row.message,
+            sender: Person {
+                uuid: row.user_uuid,
+                display_name: row.user_display_name,
+                handle: row.user_handle,
+            },
+        })
+    }
+}
+
+impl MessageGroup {
+    /// The item that holds this row.
+    #[must_use]
+    pub fn to_item(&self) -> Item {
+        to_item(MessageGroupRow {
+            pk: UserKey(self.owner).to_string(),
+            sk: self.last_at.to_string(),
+            message_group_uuid: self.group,
+            message: self.last_text.clone(),
+            user_uuid: self.other.uuid,
+            user_display_name: self.other.display_name.clone(),
+            user_handle: self.other.handle.clone(),
+        })
+    }
+
+    /// The row that an item holds.
+    ///
+    /// # Errors
+    /// Where an attribute is missing, is no string, or is not what it should name.
+    pub fn from_item(item: &Item) -> Result<Self, MalformedRow> {
+        let row: MessageGroupRow = from_item(item)?;
+        let wrong = |error: crate::app::keys::NotAKey| MalformedRow::new(item, error);
+        Ok(Self {
+            owner: row.pk.parse::<UserKey>().map_err(wrong)?.0,
+            group: row.message_group_uuid,
+            last_at: row.sk.parse().map_err(wrong)?,
+            last_text: row.message,
+            other: Person {
+                uuid: row.user_uuid,
+                display_name: row.user_display_name,
+                handle: row.user_handle,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person() -> Person {
+        Person {
+            uuid: Uuid::from_u128(1),
+            display_name: "Bayko Lund".into(),
+            handle: "bayko".into(),
+        }
+    }
+
+    fn strings(item: &Item) -> Vec<(String, String)> {
+        let mut pairs: Vec<_> = item
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_s().expect("a string").clone()))
+            .collect();
+        pairs.sort();
+        pairs
+    }
+
+    #[test]
+    fn a_message_as_an_item() {
+        let message = Message {
+            group: Uuid::from_u128(7),
+            sent_at: "2026-01-31T23:59:59.123456Z".parse().expect("time"),
+            uuid: Uuid::from_u128(9),
+            text: "hi".into(),
+            sender: person(),
+        };
+        let item = message.to_item();
+        let expected = [
+            ("message", "hi"),
+            ("message_uuid", "00000000-0000-0000-0000-000000000009"),
+            ("pk", "MSG#00000000-0000-0000-0000-000000000007"),
+            ("sk", "2026-01-31T23:59:59.123456+00:00"),
+            ("user_display_name", "Bayko Lund"),
+            ("user_handle", "bayko"),
+            ("user_uuid", "00000000-0000-0000-0000-000000000001"),
+        ];
+        assert_eq!(strings(&item), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(Message::from_item(&item), Ok(message));
+    }
+
+    #[test]
+    fn a_message_group_as_an_item() {
+        let group = MessageGroup {
+            owner: Uuid::from_u128(2),
+            group: Uuid::from_u128(7),
+            last_at: "2026-01-31T23:59:59.123456Z".parse().expect("time"),
+            last_text: "hi".into(),
+            other: person(),
+        };
+        let item = group.to_item();
+        let expected = [
+            ("message", "hi"),
+            ("message_group_uuid", "00000000-0000-0000-0000-000000000007"),
+            ("pk", "GRP#00000000-0000-0000-0000-000000000002"),
+            ("sk", "2026-01-31T23:59:59.123456+00:00"),
+            ("user_display_name", "Bayko Lund"),
+            ("user_handle", "bayko"),
+            ("user_uuid", "00000000-0000-0000-0000-000000000001"),
+        ];
+        assert_eq!(strings(&item), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(MessageGroup::from_item(&item), Ok(group));
+    }
+
+    #[test]
+    fn a_row_that_lacks_something_says_what() {
+        let item = Item::from([
+            ("pk".to_owned(), AttributeValue::S("MSG#x".into())),
+            ("sk".to_owned(), AttributeValue::S("now".into())),
+        ]);
+        let error = Message::from_item(&item).expect_err("malformed").to_string();
+        assert!(
+            error.contains("pk `MSG#x` and sk `now`") && error.contains("message_uuid"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! From a target to a DynamoDB client, and from the SDK's errors to ours.
+
+pub mod batch;
+pub mod capacity;
+pub mod format;
+pub mod item;
+pub mod key;
+pub mod poll;
+pub mod retry;
+pub mod scan;
+pub mod table;
+
+use std::error::Error as StdError;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::args::DynamoArgs;
+use crate::aws::account;
+use crate::aws::answers::CheckAnswers;
+use crate::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
+use crate::consent::Caller;
+use crate::dynamodb::retry::is_throttling;
+use crate::env;
+use crate::error::Error;
+use crate::target::dns::{is_this_machine, private_address, refuse_public_address};
+use crate::target::{Endpoint, EndpointSettings, LocalHosts, Target, dynamodb_endpoint};
+use crate::ui::Ui;
+
+/// A DynamoDB client and where it leads.
+#[derive(Debug, Clone)]
+pub struct Dynamo {
+    client: Client,
+    target: Target,
+    service: Service,
+    shared: SdkConfig,
+    profile: Option<String>,
+}
+
+impl Dynamo {
+    /// The client of `target`, by the flags and the environment.
+    ///
+    /// In `local` it is built by hand, so that nothing real can leave the
+    /// machine. In `prod` it is the SDK's default chain.
+    ///
+    /// # Errors
+    /// Before any request: an endpoint that the target may not talk to, no
+    /// region, settings that the SDK could not take.
+    pub async fn connect(target: Target, args: &DynamoArgs, ui: &Ui) -> Result<Self, Error> {
+        let settings = EndpointSettings {
+            flag: args.endpoint_url.clone(),
+            service: env::var(env::AWS_ENDPOINT_URL_DYNAMODB),
+            generic: env::var(env::AWS_ENDPOINT_URL),
+        };
+        let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
+        let endpoint = dynamodb_endpoint(target, &settings, &hosts)?;
+        match target {
+            Target::Local => Self::connect_local(endpoint, args, ui).await,
+            Target::Prod => Self::connect_prod(endpoint, &hosts, args, ui).await,
+        }
+    }
+
+    async fn connect_local(
+        endpoint: Option<Endpoint>,
+        args: &DynamoArgs,
+        ui: &Ui,
+    ) -> Result<Self, Error> {
+        if args.profile.is_some() {
+            return Err(Error::usage("--profile has no meaning in `local`, which uses no account")
+                .hint("for a real account say `prod`"));
+        }
+        let endpoint = endpoint.ok_or_else(|| Error::new("`local` has no endpoint"))?;
+        refuse_public_address(&endpoint.host(), endpoint.port(), endpoint.as_str()).await?;
+        let region = args
+            .region
+            .clone()
+            .or_else(aws::region_of_environment)
+            .unwrap_or_else(|| aws::LOCAL_REGION.to_owned());
+        let config = aws::local_config(&endpoint, region.clone());
+        Ok(Self::new(Target::Local, &config, Some(endpoint), region, ui))
+    }
+
+    async fn connect_prod(
+        endpoint: Option<Endpoint>,
+        hosts: &LocalHosts,
+        args: &DynamoArgs,
+        ui: &Ui,
+    ) -> Result<Self, Error> {
+        let (region, profile) = (args.region.as_deref(), args.profile.as_deref());
+        let config = aws::account_config(region, profile, endpoint.as_ref()).await?;
+        let from_profile = profile_endpoint(&config)?;
+        let announced = args.endpoint_url.is_some();
+        let endpoint = endpoint.or(from_profile);
+        if let Some(endpoint) = endpoint.as_ref().filter(|_| !announced) {
+            refuse_leftover(endpoint, hosts).await?;
+        }
+        let region = aws::region_of(&config)?;
+        let db = Self::new(Target::Prod, &config, endpoint, region, ui);
+        Ok(Self { profile: args.profile.clone(), ..db })
+    }
+
+    fn new(
+        target: Target,
+        shared: &SdkConfig,
+        endpoint: Option<Endpoint>,
+        region: String,
+        ui: &Ui,
+    ) -> Self {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(shared);
+        // An empty variable would be an endpoint to the SDK.
+        config.set_endpoint_url(endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()));
+        config = config.interceptor(CheckAnswers);
+        if target == Target::Local {
+            config = config.retry_classifier(RefusedConnectionsAreFinal);
+        }
+        if let Some(trace) = Trace::wanted(ui) {
+            config = config.interceptor(trace);
+        }
+        let service = Service {
+            name: "DynamoDB",
+            endpoint,
+            endpoint_setting: "--endpoint-url",
+            container: "docker compose up -d",
+            region,
+            local: target == Target::Local,
+        };
+        let client = Client::from_conf(config.build());
+        Self { client, target, service, shared: shared.clone(), profile: None }
+    }
+
+    /// Who would change something here. To be asked before a write.
+    ///
+    /// # Errors
+    /// See [`account::identify`].
+    pub async fn caller(&self, ui: &Ui) -> Result<Caller, Error> {
+        match self.target {
+            Target::Local => Ok(Caller::NoAccount),
+            Target::Prod => account::identify(&self.shared, &self.service.region, ui).await,
+        }
+    }
+
+    /// The SDK's client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A client that sends each request once: for callers that decide themselves
+    /// what is worth another attempt.
+    #[must_use]
+    pub fn client_without_retries(&self) -> Client {
+        let config = self.client.config().to_builder().retry_config(RetryConfig::disabled());
+        Client::from_conf(config.build())
+    }
+
+    /// The target that the client leads to.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// Where the client acts, in one line: target, endpoint, region.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("target: {}  {}", self.target, self.service.place())
+    }
+
+    /// What a call of the AWS CLI has to say so that it acts in the same place.
+    #[must_use]
+    pub fn aws_cli_options(&self) -> String {
+        let endpoint = self.service.endpoint.as_ref().map(Endpoint::as_str);
+        let option = |name: &str, value: Option<&str>| {
+            value.map_or(String::new(), |value| format!(" --{name} {value}"))
+        };
+        option("region", Some(&self.service.region))
+            + &option("endpoint-url", endpoint)
+            + &option("profile", self.profile.as_deref())
+    }
+
+    /// The error of an answer to `doing` that no DynamoDB gives.
+    #[must_use]
+    pub fn unlikely(&self, doing: &str, why: &dyn std::fmt::Display) -> Error {
+        self.service.something_else(doing).cause(why)
+    }
+
+    /// The error of a call that was to do `doing` ("list the tables").
+    pub fn error<E>(&self, doing: &str, error: &SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        let result = self.service.error(doing, error);
+        match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+            Some("ValidationException") if result.to_string().to_lowercase().contains("tablename") => result.hint(
+                "DynamoDB does not take the request as it is; a table's name has 3 to 255 letters, digits, `_`, `-` or `.`",
+            ),
+            Some(code) if is_throttling(code) => {
+                result.hint("the table is busy: try again later, or raise its capacity")
+            }
+            _ => result,
+        }
+    }
+}
+
+/// The endpoint that the profile names, for DynamoDB or for every service. The
+/// SDK would follow it without a word.
+fn profile_endpoint(shared: &SdkConfig) -> Result<Option<Endpoint>, Error> {
+    let of_service = aws::endpoint_of_service(shared, "DynamoDB")?;
+    let text = of_service.or_else(|| shared.endpoint_url().map(str::to_owned));
+    text.filter(|text| !text.is_empty())
+        .map(|text| Endpoint::parse(&text, "the profile's endpoint_url"))
+        .transpose()
+}
+
+/// Refuses an endpoint that nobody named on the command line and that no account's
+/// keys should sign for: a leftover of development, this machine's or its network's.
+async fn refuse_leftover(endpoint: &Endpoint, hosts: &LocalHosts) -> Result<(), Error> {
+    let why = if is_this_machine(endpoint, hosts).await {
+        "which is this machine".to_owned()
+    } else if !endpoint.is_https() {
+        "which is not encrypted".to_owned()
+    } else if let Some(address) = private_address(endpoint).await {
+        format!("which leads to the private address {address}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(format!(
+        "`prod` means AWS, and the environment or the profile's endpoint_url is `{}`, {why}",
+        endpoint.as_str()
+    ))
+    .hint(format!(
+        "if you mean it (a VPC endpoint, for one), say so: --endpoint-url {}",
+        endpoint.as_str()
+    ))
+    .hint(format!(
+        "else take it out for this call: `env -u {} …`, or another profile with --profile",
+        env::AWS_ENDPOINT_URL_DYNAMODB
+    )))
+}

@@ -1,0 +1,302 @@
+//! Files that a kill or a crash leaves whole, that one process at a time works
+//! on, and that are written only as what the command line names them for.
+//!
+//! A lock is on the open file (flock), and a file that is replaced by a rename is
+//! another one: the new file is locked before it gets the name, and who has locked
+//! a file looks whether it still has the name.
+
+pub mod limited;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+
+/// How often a file may be replaced between being opened and locked.
+const MOST_TRIES: usize = 100;
+
+/// The file from which the same command continues: JSON that one run at a time
+/// has, from [`CheckpointFile::open`] until it is dropped.
+#[derive(Debug)]
+pub struct CheckpointFile {
+    /// as the command line names it
+    name: String,
+    /// past symbolic links, which stay as they are
+    path: PathBuf,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// locked, and at the path
+    file: File,
+    /// created by this run, which has saved nothing
+    unused: bool,
+}
+
+impl CheckpointFile {
+    /// Locks the file that `--checkpoint` names; creates it where there is none.
+    ///
+    /// # Errors
+    /// Where another run has it, it cannot be opened, or it is not a regular file.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let failed = |error| cannot_write(&name, error);
+        let path = resolved(path).map_err(failed)?;
+        let is_new = !path.exists();
+        let what = format!("the checkpoint `{name}`");
+        let file = open_locked(&path, true, &what, "--checkpoint", failed)?;
+        let unused = is_new && file.metadata().map_err(failed)?.len() == 0;
+        Ok(Self { path, held: Mutex::new(Held { file, unused }), name })
+    }
+
+    /// The file, as the command line names it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was saved last. `None` where the file is empty, as it is when new or
+    /// made by `mktemp`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is something else.
+    pub fn load<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        let name = &self.name;
+        let mut text = Vec::new();
+        let mut held = self.held();
+        let read = held.file.seek(SeekFrom::Start(0));
+        read.and_then(|_| held.file.read_to_end(&mut text)).map_err(|error| {
+            Error::new(format!("cannot read the checkpoint `{name}`")).cause(error)
+        })?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            Error::new(format!("`{name}` is not a checkpoint of this tool"))
+                .cause(error)
+                .hint("name another file with --checkpoint; nothing is changed")
+        })
+    }
+
+    /// Puts `value` in place of what was saved: after a crash there is the one or
+    /// the other, and never a part.
+    ///
+    /// # Errors
+    /// Where it cannot be written, or somebody removed or replaced the file; what
+    /// was saved last is still there.
+    pub fn save(&self, value: &impl Serialize) -> Result<(), Error> {
+        self.replace(value).map_err(|error| self.cannot_write(error))
+    }
+
+    /// The error of a checkpoint that cannot be written.
+    #[must_use]
+    pub fn cannot_write(&self, error: io::Error) -> Error {
+        cannot_write(&self.name, error)
+    }
+
+    fn replace(&self, value: &impl Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(value)?;
+        text.push(b'\n');
+        let mut held = self.held();
+        if !is_at(&self.path, &held.file) {
+            // Another run may have begun with what is there now.
+            return Err(io::Error::other("it was removed or replaced during this run"));
+        }
+        let folder = folder_of(&self.path);
+        // A name that no file of the user's has.
+        let mut new = tempfile::Builder::new().prefix(".checkpoint-").tempfile_in(folder)?;
+        new.write_all(&text)?;
+        new.as_file().set_permissions(held.file.metadata()?.permissions())?;
+        new.as_file().sync_all()?;
+        new.as_file().lock()?;
+        held.file = new.persist(&self.path)?;
+        held.unused = false;
+        sync_folder(&self.path)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for CheckpointFile {
+    fn drop(&mut self) {
+        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if held.unused && is_at(&self.path, &held.file) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn cannot_write(name: &str, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull => "make room, or name a file on another disk with --checkpoint",
+        _ => "name another file with --checkpoint, in a folder that exists",
+    };
+    Error::new(format!("cannot write the checkpoint `{name}`")).cause(error).hint(hint)
+}
+
+/// Opens a regular file to read and write it, and locks it until it is closed. A
+/// symbolic link at `path` itself is refused: see [`resolved`]. `create`: a file
+/// that does not exist is made, for its owner alone, since it holds people's
+/// messages.
+///
+/// `what` says what it is, like ``the checkpoint `x` ``, and `option` which option
+/// names another.
+///
+/// # Errors
+/// Where another process has it locked, it is not a regular file, or (`failed`) it
+/// cannot be opened.
+pub fn open_locked(
+    path: &Path,
+    create: bool,
+    what: &str,
+    option: &str,
+    failed: impl Fn(io::Error) -> Error,
+) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(create).truncate(false);
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    for _ in 0..MOST_TRIES {
+        let file = options.open(path).map_err(&failed)?;
+        if !file.metadata().map_err(&failed)?.is_file() {
+            return Err(Error::usage(format!("{what} is not a regular file"))
+                .hint(format!("name another file with {option}")));
+        }
+        match file.try_lock() {
+            Ok(()) if is_at(path, &file) => return Ok(file),
+            // Removed or replaced since it was opened: look again.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let by = match holder(&file) {
+                    Some(pid) => format!("process {pid}"),
+                    None => "another run".to_owned(),
+                };
+                return Err(Error::new(format!("{what} is in use by {by}"))
+                    .hint(format!("wait until it has ended, or name another file with {option}")));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+    Err(failed(io::Error::other("another file is there each time that it is opened")))
+}
+
+/// The process that has locked the file, as far as the system says so.
+#[cfg(target_os = "linux")]
+fn holder(file: &File) -> Option<u32> {
+    use rustix::fs::{major, minor};
+    let there = file.metadata().ok()?;
+    let (device, inode) = (there.dev(), there.ino());
+    let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 4321 fe:00:1234 0 EOF
+    // https://man7.org/linux/man-pages/man5/proc_locks.5.html
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            [_, "FLOCK", _, _, pid, locked, ..] if *locked == file => pid.parse().ok(),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn holder(_: &File) -> Option<u32> {
+    None
+}
+
+/// Whether this open file is what `path` names now.
+#[must_use]
+pub fn is_at(path: &Path, file: &File) -> bool {
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(there), Ok(open)) => is_same(&there, &open),
+        _ => false,
+    }
+}
+
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Where the file is, or would be, past every symbolic link: what is created,
+/// renamed or removed there leaves the links as they are.
+///
+/// # Errors
+/// Where its folder does not exist, or cannot be looked at.
+pub fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    loop {
+        match fs::canonicalize(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
+        let folder = fs::canonicalize(folder_of(&path))?;
+        let place = folder.join(name);
+        match fs::read_link(&place) {
+            Ok(target) => path = folder.join(target),
+            Err(_) => return Ok(place),
+        }
+    }
+}
+
+/// Refuses a command line that names one file for two things, be it by another
+/// path, a symbolic link or a hard link.
+///
+/// # Errors
+/// Of the command line.
+pub fn refuse_same_file(files: &[(&str, &Path)]) -> Result<(), Error> {
+    let same = |one: &Path, other: &Path| match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => is_same(&one, &other),
+        _ => match (resolved(one), resolved(other)) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        },
+    };
+    for (place, (option, file)) in files.iter().enumerate() {
+        if let Some((other, _)) = files[..place].iter().find(|(_, earlier)| same(earlier, file)) {
+            let file = file.display();
+            return Err(Error::usage(format!("`{file}` is named for {other} and for {option}"))
+                .hint("name two files"));
+        }
+    }
+    Ok(())
+}
+
+/// Renames for good: also after a crash the file has its new name.
+///
+/// # Errors
+/// Where it cannot be renamed.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(to)
+}
+
+/// Makes a change of the file's name outlast a crash.
+///
+/// # Errors
+/// Where its folder cannot be synced.
+pub fn sync_folder(file: &Path) -> io::Result<()> {
+    File::open(folder_of(file))?.sync_all()
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// `path` with a further extension.
+#[must_use]
+pub fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
+}

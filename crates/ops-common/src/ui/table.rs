@@ -1,0 +1,134 @@
+//! Tables for people: as wide as the terminal, or as wide as their content where
+//! there is none.
+
+use comfy_table::{
+    Attribute, Cell, ColumnConstraint, ContentArrangement, LineStyle, Row, Table, TableStyle,
+};
+
+use super::Ui;
+use crate::error::Error;
+use crate::text::printable;
+
+/// A rule under the header and nothing else: easy on the eye, and on `grep`.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
+
+/// Two columns of sentences beside each other.
+const WIDTH_FOR_LONG_TEXTS: u16 = 120;
+
+/// What a table has between two columns.
+const PADDING: usize = 3;
+/// Columns that are nothing when cut: uuids to be copied, times.
+const WHOLE_COLUMNS: [&str; 6] = ["group", "sent", "last", "sub", "in Cognito", "path"];
+
+/// What a table does with a cell that is wider than its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cells {
+    /// shows all of it on several lines
+    Wrapped,
+    /// shows what fits on one line
+    Cut,
+}
+
+impl Ui {
+    /// Writes a table to stdout: as wide as the terminal, or as wide as its
+    /// content where there is no terminal. A cell that does not fit is cut to
+    /// one line in `cut` columns' tables and wrapped in others; where the columns
+    /// would be too narrow to read, each row is a paragraph.
+    ///
+    /// # Errors
+    /// Like [`Ui::line`].
+    pub fn table(&self, header: &[&str], rows: &[Vec<String>], cells: Cells) -> Result<(), Error> {
+        if self.out_width.is_some_and(|width| usize::from(width) < legible_width(header, rows)) {
+            return self.painted_line(&records(header, rows));
+        }
+        let mut table = self.new_table(self.out_color, self.out_width);
+        table.set_header(header.iter().map(|name| self.header_cell(name, self.out_color)));
+        for row in rows {
+            let mut row = Row::from(row.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
+            if self.out_width.is_some() && cells == Cells::Cut {
+                row.max_height(1);
+            }
+            table.add_row(row);
+        }
+        for (index, name) in header.iter().enumerate() {
+            if WHOLE_COLUMNS.contains(name)
+                && self.out_width.is_some()
+                && let Some(column) = table.column_mut(index)
+            {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        self.painted_line(&trim_lines(&table.to_string()))
+    }
+
+    /// Whether a table on stdout has to do with few columns.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.out_width.is_some_and(|width| width < WIDTH_FOR_LONG_TEXTS)
+    }
+
+    fn header_cell(&self, name: &str, color: bool) -> Cell {
+        let cell = Cell::new(printable(name));
+        if color { cell.add_attribute(Attribute::Bold) } else { cell }
+    }
+
+    fn new_table(&self, color: bool, width: Option<u16>) -> Table {
+        let mut table = Table::new();
+        table.load_style(STYLE);
+        if color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        match width {
+            Some(width) => {
+                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            }
+            None => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
+        }
+        table
+    }
+}
+
+/// A column this wide can be read.
+const LEGIBLE_WIDTH: usize = 8;
+
+fn legible_width(header: &[&str], rows: &[Vec<String>]) -> usize {
+    let width = |index: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
+        let widest = cells.chain([header[index].len()]).max().unwrap_or_default();
+        if WHOLE_COLUMNS.contains(&header[index]) { widest } else { widest.min(LEGIBLE_WIDTH) }
+    };
+    (0..header.len()).map(|index| width(index) + PADDING).sum()
+}
+
+/// The rows as paragraphs: a line for each cell, behind its column's name.
+fn records(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = header.iter().map(|name| name.len()).max().unwrap_or_default();
+    let record = |row: &Vec<String>| {
+        let lines = header.iter().zip(row);
+        lines
+            .map(|(name, cell)| format!("{name:width$}  {}\n", printable(cell)))
+            .collect::<String>()
+    };
+    let records: Vec<String> = rows.iter().map(record).collect();
+    records.join("\n").trim_end().to_owned()
+}
+
+fn trim_lines(text: &str) -> String {
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_can_be_a_paragraph() {
+        let rows = [vec!["1".to_owned(), "a\nb".to_owned()], vec!["2".to_owned(), String::new()]];
+        assert_eq!(records(&["pid", "query"], &rows), "pid    1\nquery  a⏎b\n\npid    2\nquery");
+        assert_eq!(legible_width(&["pid", "a long name"], &rows), 3 + 3 + 8 + 3);
+    }
+}
