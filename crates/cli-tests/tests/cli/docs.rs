@@ -258,4 +258,6 @@ fn ci_runs_the_readmes_test_command() {
     let dockerfile =
         std::fs::read_to_string(workspace().join(".devcontainer/Dockerfile")).expect("Dockerfile");
     assert!(dockerfile.starts_with("FROM rust:1.95-"));
+    let pinned = std::fs::read_to_string(workspace().join("rust-toolchain.toml"));
+    assert!(pinned.expect("rust-toolchain.toml").contains("channel = \"1.95.0\""));
 }
