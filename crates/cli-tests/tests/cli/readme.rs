@@ -1,12 +1,28 @@
-//! The README's commands, run as they are written: each `sh` block on a stack
-//! of its own.
+//! The commands of the README and of the pages in `docs`, run as they are written: each
+//! `sh` block on a stack of its own.
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{NOBODYS, Run, World, workspace};
 
-/// The lines of the README's `sh` blocks, block by block.
-fn blocks() -> Vec<Vec<String>> {
-    let text = std::fs::read_to_string(workspace().join("README.md")).expect("README.md");
+/// Every page that has `sh` blocks: how many of them run here, and how many another test
+/// runs. Exact numbers, so that a block that is no longer run is noticed.
+const PAGES: [(&str, usize, usize); 8] = [
+    ("CONTRIBUTING.md", 0, 1),
+    ("README.md", 5, 2),
+    ("docs/bulk.md", 3, 0),
+    ("docs/ci.md", 2, 0),
+    ("docs/data.md", 5, 0),
+    ("docs/iam/README.md", 1, 0),
+    ("docs/identities.md", 3, 0),
+    ("docs/production.md", 5, 1),
+];
+
+/// The lines of a page's `sh` blocks, block by block.
+fn blocks(page: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(workspace().join(page)).expect(page);
     let mut blocks = Vec::new();
     let mut block: Option<Vec<String>> = None;
     for line in text.lines() {
@@ -18,6 +34,26 @@ fn blocks() -> Vec<Vec<String>> {
         }
     }
     blocks
+}
+
+/// The pages of the workspace: `*.md` at its root, and in `docs` at any depth.
+fn pages() -> BTreeSet<String> {
+    let mut pages = BTreeSet::new();
+    add_pages(Path::new(""), false, &mut pages);
+    add_pages(Path::new("docs"), true, &mut pages);
+    pages
+}
+
+fn add_pages(folder: &Path, deep: bool, pages: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(workspace().join(folder)).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let path = folder.join(entry.file_name());
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.insert(path.display().to_string());
+        } else if deep && entry.path().is_dir() {
+            add_pages(&path, deep, pages);
+        }
+    }
 }
 
 /// Takes `cargo run -p TOOL -- ARGUMENTS` for the built tool; in `prod` the
@@ -59,36 +95,121 @@ fn tools() -> String {
     cli_tests::binary("ddb-seed").parent().expect("folder").display().to_string()
 }
 
-#[test]
-fn every_command_of_the_readme_runs() {
-    let blocks = blocks();
-    let mut run = 0;
-    for block in blocks {
-        if block
-            .iter()
-            .any(|line| line.starts_with("scripts/") || line.contains("local-stack -- up"))
-        {
-            // Below, and in `local_stack`.
-            continue;
-        }
+/// Whether another test runs it: `quickstart_…` below, `local_stack`, `sg_rule`, or the one
+/// that runs them all.
+fn runs_elsewhere(block: &[String]) -> bool {
+    block.iter().any(|line| line.starts_with("scripts/") || line.contains("local-stack -- up"))
+}
+
+fn run_page(page: &str) {
+    let (elsewhere, here): (Vec<_>, Vec<_>) =
+        blocks(page).into_iter().partition(|block| runs_elsewhere(block));
+    let expected = PAGES.iter().find(|(name, ..)| *name == page).expect(page);
+    assert_eq!((page, here.len(), elsewhere.len()), *expected, "page, blocks here, elsewhere");
+    for block in here {
         let people = ["jess-bk", "bayko", "maren", "tariq"];
         let Some(world) = World::both().with_pool(&people) else { return };
-        let account = Proxy::start(&world.cognito().url(), |_, _| Answer::Forward).url();
-        let mut command = world.command("bash");
-        let script: Vec<String> =
-            block.iter().map(|line| as_run_here(line, &world, &account)).collect();
-        command.args(["-euo", "pipefail", "-c", &script.join("\n")]).current_dir(workspace());
-        command.env("PATH", format!("{}:{}", tools(), std::env::var("PATH").unwrap_or_default()));
-        cli_tests::with_cargo(&mut command);
-        command.env("PROD_CONNECTION_URL", world.prod_url()).env("AWS_REGION", "ca-central-1");
-        command
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("TMPDIR", world.folder());
-        Run::of(command).succeeds();
-        run += 1;
+        run_block(&world, &block);
     }
-    assert!(run >= 3, "the README has {run} blocks that run");
+}
+
+fn run_block(world: &World, block: &[String]) {
+    let account = Proxy::start(&world.cognito().url(), |_, _| Answer::Forward).url();
+    let mut command = world.command("bash");
+    let script: Vec<String> = block.iter().map(|line| as_run_here(line, world, &account)).collect();
+    command.args(["-euo", "pipefail", "-c", &script.join("\n")]).current_dir(workspace());
+    command.env("PATH", format!("{}:{}", tools(), std::env::var("PATH").unwrap_or_default()));
+    cli_tests::with_cargo(&mut command);
+    command.env("PROD_CONNECTION_URL", world.prod_url()).env("AWS_REGION", "ca-central-1");
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("TMPDIR", world.folder());
+    Run::of(command).succeeds();
+}
+
+#[test]
+fn every_page_with_commands_is_run() {
+    let with_blocks: BTreeSet<String> =
+        pages().into_iter().filter(|page| !blocks(page).is_empty()).collect();
+    let listed: BTreeSet<String> = PAGES.iter().map(|(page, ..)| (*page).to_owned()).collect();
+    assert_eq!(with_blocks, listed);
+}
+
+#[test]
+fn the_commands_of_the_readme_run() {
+    run_page("README.md");
+}
+
+#[test]
+fn the_commands_about_contributing_run() {
+    run_page("CONTRIBUTING.md");
+}
+
+#[test]
+fn the_commands_about_bulk_run() {
+    run_page("docs/bulk.md");
+}
+
+#[test]
+fn the_commands_about_ci_run() {
+    run_page("docs/ci.md");
+}
+
+#[test]
+fn the_commands_about_data_run() {
+    run_page("docs/data.md");
+}
+
+#[test]
+fn the_commands_about_iam_run() {
+    run_page("docs/iam/README.md");
+}
+
+#[test]
+fn the_commands_about_identities_run() {
+    run_page("docs/identities.md");
+}
+
+#[test]
+fn the_commands_about_production_run() {
+    run_page("docs/production.md");
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for page in pages() {
+        let file = workspace().join(&page);
+        let text = std::fs::read_to_string(&file).expect(&page);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        for (link, _) in links {
+            let path = link.split('#').next().unwrap_or_default();
+            let here = file.parent().expect("a folder").join(path);
+            assert!(
+                link.starts_with("https://") || path.is_empty() || here.exists(),
+                "{page}: {link}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_source_file_of_the_map_exists() {
+    let text = std::fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("the map");
+    let crates = workspace().join("crates");
+    // A fence of code has backticks too.
+    let lines = text.lines().filter(|line| !line.starts_with("```"));
+    for name in lines.flat_map(|line| line.split('`').skip(1).step_by(2)) {
+        let in_a_tool =
+            name.split_once('/').map(|(tool, rest)| crates.join(tool).join("src").join(rest));
+        let places = [
+            Some(workspace().join(name)),
+            Some(crates.join("ops-common/src").join(name)),
+            in_a_tool,
+        ];
+        let is_there = places.iter().flatten().any(|place| place.is_file());
+        assert!(!name.ends_with(".rs") || is_there, "{name}");
+    }
 }
 
 #[test]
