@@ -27,6 +27,12 @@ apt_install() {
 
 need_rust() {
   have cargo || stop "there is no cargo" "install Rust: https://rustup.rs"
+  # Where the pinned toolchain is not there and cannot be had, the default one may do.
+  if ! cargo --version >/dev/null 2>&1 && have rustup; then
+    RUSTUP_TOOLCHAIN=$(rustup default | cut -d ' ' -f 1)
+    export RUSTUP_TOOLCHAIN
+    say "rust-toolchain.toml names a toolchain that cannot be installed: taking $RUSTUP_TOOLCHAIN"
+  fi
   if ! have cc; then
     can_apt || stop "there is no C compiler, which Rust links with" \
       "on Debian or Ubuntu: apt-get install gcc libc6-dev"

@@ -38,12 +38,13 @@ impl Link {
     }
 }
 
-/// Where a chain is broken, and how to mend it.
+/// Where a chain is broken, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Broken {
     pub(crate) link: Link,
     pub(crate) what: String,
-    pub(crate) mend: String,
+    #[serde(rename = "mend")]
+    pub(crate) fix: String,
 }
 
 /// A person, as far as the chain holds.
@@ -68,7 +69,8 @@ pub(crate) struct Finding {
     /// the conversation or the user
     pub(crate) uuid: Option<Uuid>,
     pub(crate) what: String,
-    pub(crate) mend: String,
+    #[serde(rename = "mend")]
+    pub(crate) fix: String,
 }
 
 /// The three stores.
@@ -132,8 +134,8 @@ impl Stores<'_> {
             let mut person = self.inbox(&index, row, None);
             person.broken = Some(Broken {
                 link: Link::Sub,
-                what: "no user of the pool has this handle: they cannot sign in".to_owned(),
-                mend: format!(
+                what: "no user of the pool has this handle, so they cannot sign in".to_owned(),
+                fix: format!(
                     "sign up in the app, or `aws cognito-idp admin-create-user --user-pool-id {} --username {handle} --user-attributes Name=preferred_username,Value={handle}`; then {}",
                     self.pool_id,
                     self.call("update-cognito-user-ids", ""),
@@ -169,7 +171,7 @@ impl Stores<'_> {
                     0 => format!("takes part in the conversation {uuid} and has no row for it"),
                     rows => format!("has {rows} rows for the conversation {uuid}"),
                 };
-                Some(Broken { link: Link::GroupRows, what, mend: self.mend_rows(*uuid) })
+                Some(Broken { link: Link::GroupRows, what, fix: self.fix_rows(*uuid) })
             })
             .or_else(|| {
                 let (uuid, fault) = in_list()
@@ -177,7 +179,7 @@ impl Stores<'_> {
                 Some(Broken {
                     link: Link::Messages,
                     what: format!("the row of the conversation {uuid} {fault}"),
-                    mend: self.mend_last(*uuid),
+                    fix: self.fix_last(*uuid),
                 })
             });
         Person {
@@ -201,12 +203,12 @@ impl Stores<'_> {
                 "the table knows this handle as the user {other}, and Postgres as {}: created anew?",
                 row.uuid
             ),
-            mend: self.mend_uuid(index, *other, &row.handle),
+            fix: self.fix_uuid(index, *other, &row.handle),
         })
     }
 
     /// How the conversations of an earlier uuid come back.
-    fn mend_uuid(&self, index: &Index<'_>, uuid: Uuid, handle: &str) -> String {
+    fn fix_uuid(&self, index: &Index<'_>, uuid: Uuid, handle: &str) -> String {
         let handle = word(handle, "HANDLE");
         let update = format!("UPDATE users SET uuid = '{uuid}' WHERE handle = '{handle}'");
         let groups = index.groups_of.get(&uuid).map_or(&[][..], Vec::as_slice);
@@ -218,7 +220,7 @@ impl Stores<'_> {
     }
 
     /// Who writes a conversation's rows anew.
-    fn mend_rows(&self, group: Uuid) -> String {
+    fn fix_rows(&self, group: Uuid) -> String {
         if group == SEEDED_GROUP {
             return self.call("ddb-seed", "");
         }
@@ -229,7 +231,7 @@ impl Stores<'_> {
     }
 
     /// How a person comes into Postgres.
-    fn mend_person(&self, handle: &str, uuid: Option<Uuid>, sub: Option<&str>) -> String {
+    fn fix_person(&self, handle: &str, uuid: Option<Uuid>, sub: Option<&str>) -> String {
         let (column, value) =
             uuid.map_or_else(Default::default, |uuid| ("uuid, ", format!("'{uuid}', ")));
         format!(
@@ -241,7 +243,7 @@ impl Stores<'_> {
     }
 
     /// How a user of the pool is changed.
-    fn mend_user(&self, user: &User, handle: &str) -> String {
+    fn fix_user(&self, user: &User, handle: &str) -> String {
         format!(
             "`aws cognito-idp admin-update-user-attributes --user-pool-id {} --username {} --user-attributes Name=preferred_username,Value={handle}`",
             self.pool_id,
@@ -251,7 +253,7 @@ impl Stores<'_> {
     }
 
     /// Who moves a conversation's rows to its last message.
-    fn mend_last(&self, group: Uuid) -> String {
+    fn fix_last(&self, group: Uuid) -> String {
         if group == SEEDED_GROUP {
             return self.call("ddb-seed", "");
         }
@@ -281,10 +283,10 @@ impl Stores<'_> {
                     "the user {uuid}{handle_text} of {} is not in Postgres",
                     count(groups, "conversation")
                 ),
-                mend: match anew {
-                    Some(row) => self.mend_uuid(index, uuid, &row.handle),
+                fix: match anew {
+                    Some(row) => self.fix_uuid(index, uuid, &row.handle),
                     None => {
-                        self.mend_person(handle.map_or("HANDLE", String::as_str), Some(uuid), None)
+                        self.fix_person(handle.map_or("HANDLE", String::as_str), Some(uuid), None)
                     }
                 },
             }
@@ -298,10 +300,10 @@ impl Stores<'_> {
             self.table.groups.iter().filter(|(_, group)| !group.is_whole()).collect();
         let mut findings = Vec::new();
         for (uuid, group) in broken {
-            let mut add = |kind, what: String, mend: String| {
-                findings.push(Finding { kind, uuid: Some(*uuid), what, mend });
+            let mut add = |kind, what: String, fix: String| {
+                findings.push(Finding { kind, uuid: Some(*uuid), what, fix });
             };
-            let (mend_rows, mend_last) = (self.mend_rows(*uuid), self.mend_last(*uuid));
+            let (fix_rows, fix_last) = (self.fix_rows(*uuid), self.fix_last(*uuid));
             let names = |uuids: &mut dyn Iterator<Item = Uuid>| {
                 let mut names: Vec<String> = uuids
                     .map(|uuid| index.handle(self, uuid).unwrap_or_else(|| uuid.to_string()))
@@ -318,22 +320,22 @@ impl Stores<'_> {
                     if without.is_empty() { without } else { format!(", none for {without}") };
                 let rows = count(group.rows.len(), "row");
                 let what = format!("the conversation {uuid} has {rows} in place of two{without}");
-                add("group rows", what, mend_rows.clone());
+                add("group rows", what, fix_rows.clone());
             }
             if group.participants().len() > 2 {
                 let names = names(&mut group.participants().into_iter());
                 let what = format!("the conversation {uuid} has more than two people: {names}");
-                add("participants", what, mend_rows.clone());
+                add("participants", what, fix_rows.clone());
             }
             let mut alone =
                 group.rows.iter().filter(|row| row.owner == row.other).map(|row| row.owner);
             let alone = names(&mut alone);
             if !alone.is_empty() {
                 let what = format!("the conversation {uuid} is one of {alone} with nobody else");
-                add("participants", what, mend_rows);
+                add("participants", what, fix_rows);
             }
             if group.newest.is_none() {
-                add("no messages", format!("the conversation {uuid} has no messages"), mend_last);
+                add("no messages", format!("the conversation {uuid} has no messages"), fix_last);
                 continue;
             }
             let mut stale =
@@ -343,16 +345,16 @@ impl Stores<'_> {
                 let what = format!(
                     "the conversation {uuid} has another newest message than {stale} is shown"
                 );
-                add("stale row", what, mend_last);
+                add("stale row", what, fix_last);
             }
         }
         findings
     }
 
     fn malformed(&self) -> Vec<Finding> {
-        let mend = format!("{} shows it as it is", self.call("ddb-scan", " --output jsonl"));
+        let fix = format!("{} shows it as it is", self.call("ddb-scan", " --output jsonl"));
         let finding =
-            |what: String| Finding { kind: "malformed", uuid: None, what, mend: mend.clone() };
+            |what: String| Finding { kind: "malformed", uuid: None, what, fix: fix.clone() };
         let mut findings: Vec<Finding> =
             self.table.malformed.iter().cloned().map(finding).collect();
         let more = self.table.malformed_count - findings.len();
@@ -449,23 +451,23 @@ impl<'a> Index<'a> {
             let row = rows.first()?;
             return Some((row.handle.as_str(), self.only_row(stores, rows)));
         };
-        let broken = |link, what: String, mend: String| Err(Broken { link, what, mend });
+        let broken = |link, what: String, fix: String| Err(Broken { link, what, fix });
         if let Some(subs) = self.pool.duplicates.get(handle) {
             let what = format!(
                 "{} users of the pool have this handle, this one is `{}`",
                 subs.len(),
                 user.username
             );
-            return Some((handle, broken(Link::Sub, what, stores.mend_user(user, "ANOTHER"))));
+            return Some((handle, broken(Link::Sub, what, stores.fix_user(user, "ANOTHER"))));
         }
         if !user.enabled {
             let what = format!("their user of the pool, `{}`, is disabled", user.username);
-            let mend = format!(
+            let fix = format!(
                 "`aws cognito-idp admin-enable-user --user-pool-id {} --username {}`",
                 stores.pool_id,
                 word(&user.username, "USERNAME")
             );
-            return Some((handle, broken(Link::Sub, what, mend)));
+            return Some((handle, broken(Link::Sub, what, fix)));
         }
         let of_handle = self.by_handle.get(handle).copied();
         let result = match (rows, of_handle) {
@@ -473,7 +475,7 @@ impl<'a> Index<'a> {
             ([row], None) => broken(
                 Link::User,
                 format!("Postgres has this sub at `{}`, and nobody of this handle", row.handle),
-                stores.mend_user(user, &row.handle),
+                stores.fix_user(user, &row.handle),
             ),
             ([], Some(row)) => broken(
                 Link::Sub,
@@ -487,12 +489,12 @@ impl<'a> Index<'a> {
                 Some(row) => broken(
                     Link::User,
                     format!("nobody in Postgres has this handle, but there is `{}`", row.handle),
-                    stores.mend_user(user, &row.handle),
+                    stores.fix_user(user, &row.handle),
                 ),
                 None => broken(
                     Link::User,
                     "nobody in Postgres has this handle".to_owned(),
-                    stores.mend_person(handle, None, Some(&user.sub)),
+                    stores.fix_person(handle, None, Some(&user.sub)),
                 ),
             },
             ([row], Some(_)) => broken(
@@ -515,8 +517,8 @@ impl<'a> Index<'a> {
                     "their sub is in more than one row of Postgres: {}",
                     quoted(rows.iter().map(|row| &row.handle))
                 ),
-                mend: format!(
-                    "{}, or where the other row has no user in the pool: take its `cognito_user_id` away with psql",
+                fix: format!(
+                    "{}, or where the other row has no user in the pool: set its `cognito_user_id` to another value with psql",
                     stores.call("update-cognito-user-ids", "")
                 ),
             }),

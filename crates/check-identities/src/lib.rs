@@ -18,7 +18,7 @@ use ops_common::error::{Error, Exit};
 use ops_common::postgres::stamp;
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::text::{count, nearest, printable, quoted, units};
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
 use chain::{Finding, Found, Link, Person, Stores};
@@ -29,7 +29,7 @@ use table::Content;
 /// A person is a user of the Cognito pool (`sub`), a row of Postgres
 /// (`users.uuid`), rows of conversations in DynamoDB (`GRP#<users.uuid>`), and
 /// their messages. For each person the first broken link is named with what
-/// mends it, and what belongs to nobody. Nothing is changed. The whole table is
+/// fixes it, and what belongs to nobody. Nothing is changed. The whole table is
 /// read, also for one person. Exit code 3 where something is broken.
 #[derive(Debug, Parser)]
 #[command(
@@ -81,11 +81,11 @@ struct Report<'a> {
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = args.target.target;
     let url = ConnectionUrl::from_env(target)?;
+    url.announce(ui);
+    let table = Table::connect(target, &args.dynamo, args.table.name(), ui).await?;
     let pool =
         UserPool::connect(&args.pool, args.dynamo.profile.as_deref(), Some(target), ui).await?;
-    url.announce(ui);
     pool.announce(ui);
-    let table = Table::connect(target, &args.dynamo, args.table.name(), ui).await?;
 
     let postgres = Db::connect(&url, ui).await?;
     stamp::of_this_environment(&postgres, &url).await?;
@@ -100,7 +100,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             return Err(Error::new(format!(
                 "neither the pool nor Postgres has the handle `{handle}`"
             ))
-            .hint(format!("there is: {near}")));
+            .hint(format!("the nearest handles: {near}")));
         }
     }
     let known: HashSet<_> = people.iter().map(|person| person.uuid).collect();
@@ -165,11 +165,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             printable(&quoted(found.newcomers.iter().take(NAMED)))
         ));
     }
-    // What was found counts, also where the reader went away.
-    verdict.and(shown)
+    // What was found counts more than a reader that went away.
+    match verdict {
+        Ok(()) => shown,
+        Err(error) => Err(error.and_shown(shown)),
+    }
 }
 
-/// What is broken, each with what mends it; nothing where all is whole. Where
+/// What is broken, each with what fixes it; nothing where all is whole. Where
 /// there is no room for that, the error's hints have it.
 fn show_broken(found: &Found, ui: &Ui) -> Result<(), Error> {
     let columns = if ui.is_narrow() { 3 } else { 4 };
@@ -179,14 +182,15 @@ fn show_broken(found: &Found, ui: &Ui) -> Result<(), Error> {
             person.handle.clone(),
             broken.link.name().to_owned(),
             broken.what.clone(),
-            broken.mend.clone(),
+            broken.fix.clone(),
         ];
         row.truncate(columns);
         Some(row)
     });
     let broken: Vec<_> = broken.collect();
     if !broken.is_empty() {
-        let header = ["person", "broken at", "because", "mend it with"];
+        let header: [Column<'_>; 4] =
+            ["person".into(), "broken at".into(), "because".into(), "fix it with".into()];
         ui.table(&header[..columns], &broken, Cells::Wrapped)?;
         if !found.findings.is_empty() {
             ui.line("")?;
@@ -201,12 +205,16 @@ fn show_findings(findings: &[Finding], ui: &Ui) -> Result<(), Error> {
     }
     let columns = if ui.is_narrow() { 2 } else { 3 };
     let row = |finding: &Finding| {
-        let mut row = vec![finding.kind.to_owned(), finding.what.clone(), finding.mend.clone()];
+        let mut row = vec![finding.kind.to_owned(), finding.what.clone(), finding.fix.clone()];
         row.truncate(columns);
         row
     };
     let rows: Vec<_> = findings.iter().map(row).collect();
-    ui.table(&["found", "what", "mend it with"][..columns], &rows, Cells::Wrapped)
+    ui.table(
+        &["found".into(), "what".into(), "fix it with".into()][..columns],
+        &rows,
+        Cells::Wrapped,
+    )
 }
 
 /// The chain of each user with one handle, and what is wrong with their
@@ -230,6 +238,7 @@ fn show_chain(person: &Person, ui: &Ui) -> Result<(), Error> {
         (Link::GroupRows, count(person.conversations, "conversation")),
         (Link::Messages, count(usize::try_from(person.messages).unwrap_or(usize::MAX), "message")),
     ];
+    let of = format!("of {}", person.handle);
     let mut rows = Vec::new();
     for (link, found) in links {
         let broken = person.broken.as_ref().filter(|broken| broken.link == link);
@@ -239,17 +248,17 @@ fn show_chain(person: &Person, ui: &Ui) -> Result<(), Error> {
             break;
         }
     }
-    ui.table(&["link", "found", &format!("of {}", person.handle)], &rows, Cells::Wrapped)
+    ui.table(&["link".into(), Column::whole("found"), of.as_str().into()], &rows, Cells::Wrapped)
 }
 
-/// The error for what is broken, with every way to mend it once.
+/// The error for what is broken, with every way to fix it once.
 fn verdict(found: &Found) -> Result<(), Error> {
     let broken =
         || found.people.iter().filter_map(|person| Some((person, person.broken.as_ref()?)));
     let handles: HashSet<&str> = broken().map(|(person, _)| person.handle.as_str()).collect();
     let mut what = Vec::new();
     if !handles.is_empty() {
-        what.push(format!("the chain of {} is broken", count(handles.len(), "person")));
+        what.push(format!("{} with a broken link", count(handles.len(), "person")));
     }
     if !found.findings.is_empty() {
         what.push(format!("{} in the table", count(found.findings.len(), "finding")));
@@ -258,17 +267,17 @@ fn verdict(found: &Found) -> Result<(), Error> {
         return Ok(());
     }
     let mut error = Error::new(what.join(", and ")).exit(Exit::Partial);
-    let mends = broken().map(|(_, broken)| &broken.mend);
+    let fixes = broken().map(|(_, broken)| &broken.fix);
     let mut seen = BTreeSet::new();
-    for mend in mends.chain(found.findings.iter().map(|finding| &finding.mend)) {
-        if seen.len() < HINTS && seen.insert(mend) {
-            error = error.hint(printable(mend));
+    for fix in fixes.chain(found.findings.iter().map(|finding| &finding.fix)) {
+        if seen.len() < HINTS && seen.insert(fix) {
+            error = error.hint(printable(fix));
         }
     }
     Err(error)
 }
 
-/// More ways to mend than these are in the JSON.
+/// More fixes than these are in the JSON.
 const HINTS: usize = 10;
 /// As many users are named.
 const NAMED: usize = 10;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ops_common::app::conversations::{newest_message, rows_of_group};
-use ops_common::app::keys::SortTime;
+use ops_common::app::keys::{ConversationKey, InboxKey, SortTime};
 use ops_common::app::records::{Item, Message, MessageGroup};
 use ops_common::dynamodb::scan::Segments;
 use ops_common::dynamodb::table::Table;
@@ -108,6 +108,14 @@ impl Group {
     }
 }
 
+/// The key as the app writes it, where this one has the same uuid in other letters: keys
+/// are compared as text.
+fn other_spelling(pk: &str) -> Option<String> {
+    let inbox = pk.parse::<InboxKey>().map(|key| key.to_string());
+    let key = inbox.or_else(|_| pk.parse::<ConversationKey>().map(|key| key.to_string()));
+    key.ok().filter(|key| key != pk)
+}
+
 impl From<MessageGroup> for GroupRow {
     fn from(row: MessageGroup) -> Self {
         let last = Last::new(row.last_at, &row.last_text);
@@ -136,6 +144,11 @@ impl Content {
     fn add(&mut self, item: &Item, known: &HashSet<Uuid>) {
         self.items += 1;
         let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
+        if let Some(spelling) = other_spelling(pk) {
+            return self.name_malformed(format!(
+                "the app never finds the row at the key `{pk}`: it looks for `{spelling}`"
+            ));
+        }
         let read = if pk.starts_with("GRP#") {
             MessageGroup::from_item(item).map(|row| {
                 self.name(row.other.uuid, &row.other.handle, known);
@@ -156,10 +169,14 @@ impl Content {
             Ok(())
         };
         if let Err(error) = read {
-            self.malformed_count += 1;
-            if self.malformed.len() < NAMED {
-                self.malformed.push(error.to_string());
-            }
+            self.name_malformed(error.to_string());
+        }
+    }
+
+    fn name_malformed(&mut self, what: String) {
+        self.malformed_count += 1;
+        if self.malformed.len() < NAMED {
+            self.malformed.push(what);
         }
     }
 

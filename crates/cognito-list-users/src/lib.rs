@@ -2,7 +2,7 @@
 
 pub mod pool;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -12,7 +12,7 @@ use ops_common::args::UiArgs;
 use ops_common::cli;
 use ops_common::error::{Error, Exit};
 use ops_common::text::{count, printable, quoted};
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
 use pool::{ByHandle, PoolArgs, ProfileArg, User, UserPool};
@@ -95,12 +95,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         listed += page.len();
         without_handle += page.iter().filter(|user| user.handle.is_none()).count();
         if args.output == Output::Jsonl {
-            let mut out = ui.stdout();
-            for user in &page {
-                serde_json::to_writer(&mut out, user).map_err(std::io::Error::from)?;
-                out.write_all(b"\n")?;
-            }
-            out.flush()?;
+            write_jsonl(&page, ui).map_err(Error::stdout)?;
         } else {
             users.extend(page);
         }
@@ -125,6 +120,15 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ambiguous
 }
 
+fn write_jsonl(users: &[User], ui: &Ui) -> io::Result<()> {
+    let mut out = ui.stdout();
+    for user in users {
+        serde_json::to_writer(&mut out, user)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
 fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
     let time = |text: &Option<String>| {
         let time = text.as_deref().and_then(|text| text.parse().ok());
@@ -146,7 +150,15 @@ fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
         row
     };
     let rows: Vec<Vec<String>> = users.iter().map(row).collect();
-    let header = ["handle", "sub", "status", "email", "enabled", "created", "modified"];
+    let header = [
+        "handle".into(),
+        Column::whole("sub"),
+        "status".into(),
+        "email".into(),
+        "enabled".into(),
+        "created".into(),
+        "modified".into(),
+    ];
     ui.table(if long { &header } else { &header[..3] }, &rows, Cells::Cut)
 }
 

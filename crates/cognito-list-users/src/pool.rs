@@ -20,8 +20,10 @@ use ops_common::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
 use ops_common::consent::Caller;
 use ops_common::env;
 use ops_common::error::Error;
+use ops_common::target::Target;
 use ops_common::target::dns::{is_this_machine, refuse_public_address};
-use ops_common::target::{Endpoint, LocalHosts, Target};
+use ops_common::target::endpoint::Endpoint;
+use ops_common::target::hosts::LocalHosts;
 use ops_common::text::count;
 use ops_common::ui::Ui;
 use serde::Serialize;
@@ -162,7 +164,7 @@ impl UserPool {
                     "`prod` means AWS, and {variable} in the environment points Cognito at `{}`",
                     endpoint.as_str()
                 ))
-                .hint(format!("take it out for this call: `env -u {variable} …`")));
+                .hint(format!("remove it for this call: `env -u {variable} …`")));
             }
             Some(endpoint) => {
                 refuse_public_address(&endpoint.host(), endpoint.port(), variable).await?;
@@ -379,7 +381,7 @@ fn refuse_to_sign_in_elsewhere() -> Result<(), Error> {
     Err(Error::new(format!(
         "{variable} in the environment means DynamoDB in this app, and the AWS SDK would sign in there"
     ))
-    .hint(format!("take it out for this call: `env -u {variable} …`"))
+    .hint(format!("remove it for this call: `env -u {variable} …`"))
     .hint("in containers name DynamoDB with AWS_ENDPOINT_URL_DYNAMODB in its place"))
 }
 

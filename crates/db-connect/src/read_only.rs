@@ -117,7 +117,7 @@ fn refuse(what: &str, sql: impl Read) -> Result<(), Error> {
         None => Ok(()),
         Some(words) => Err(Error::new(format!("{what} has `{words}`, which turns read-only off"))
             .hint("if it is to write: --write, which asks")
-            .hint("if not: take that out")),
+            .hint("if not: remove that")),
     }
 }
 

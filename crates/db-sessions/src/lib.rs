@@ -12,7 +12,7 @@ use ops_common::error::{Error, Exit};
 use ops_common::postgres::stamp;
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::text::count;
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
 /// Show the sessions of the Postgres server
@@ -228,8 +228,16 @@ fn show(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
         cells
     };
     let rows: Vec<Vec<String>> = report.sessions.iter().map(cells).collect();
-    let mut header = vec!["pid", "user", "database", "client", "application", "state", "age"];
-    header.extend(args.long.then_some("query"));
+    let mut header: Vec<Column<'_>> = vec![
+        "pid".into(),
+        "user".into(),
+        "database".into(),
+        "client".into(),
+        "application".into(),
+        "state".into(),
+        "age".into(),
+    ];
+    header.extend(args.long.then(|| Column::from("query")));
     ui.table(&header, &rows, Cells::Wrapped)?;
     if report.sessions.iter().any(|session| session.state.is_none()) {
         ui.note("where the state is `-` the server does not show it to this user: the role pg_read_all_stats does");

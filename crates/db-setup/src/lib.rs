@@ -153,7 +153,7 @@ impl SqlFile {
         let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
         sql_file::check(&text).map_err(|refusal| {
             Error::new(format!("{name}:{} {}", refusal.line, refusal.why))
-                .hint("nothing of the file was run; take that out and run it again")
+                .hint("nothing of the file was run; remove that and run it again")
         })?;
         Ok(Self { name, text })
     }
@@ -422,11 +422,10 @@ impl About {
     /// backups; that it archives its log is what they need.
     fn what_is_left(&self) -> String {
         let archive = if self.archives {
-            "It archives its log (archive_mode), so there can be point-in-time recovery: of the whole \
-             server, to a new one."
+            "WAL archiving is on, so there can be point-in-time recovery: of the whole server, to a new one."
         } else {
-            "It does not archive its log (archive_mode), so there is no point-in-time recovery: only a dump \
-             or a snapshot that somebody made before brings it back."
+            "WAL archiving is off, so there is no point-in-time recovery: only an earlier dump or snapshot \
+             brings it back."
         };
         format!(
             "\n{archive}\nRDS's deletion protection is of the instance and does not stop a DROP DATABASE; \

@@ -84,7 +84,7 @@ pub(crate) async fn drop(
             "the database `{name}` changed since it was looked at; nothing is done to it"
         ))
         .cause(format!("it was: {}; it is: {}", before.state.in_words(), now.state.in_words()))
-        .hint("run it again: it looks and asks anew"));
+        .hint("run it again: it looks and asks again"));
     }
     // This tool's own sessions are no loss.
     let own: Vec<i32> = before.session.into_iter().chain(now.session).collect();
@@ -107,9 +107,9 @@ pub(crate) async fn drop(
     }
     if oid != now.seen.oid {
         return Err(Error::new(format!(
-            "the database `{name}` was created anew just now; nothing is done to it"
+            "the database `{name}` was created again just now; nothing is done to it"
         ))
-        .hint("run it again: it looks and asks anew"));
+        .hint("run it again: it looks and asks again"));
     }
     let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(name));
     trace(ui, &format!("drop the database `{name}`"), &sql, &[]);
@@ -146,7 +146,7 @@ pub(crate) async fn create(
         Ok::<Option<u32>, Error>(rows.first().map(|row| row.get(0)))
     };
     if look().await?.is_some() {
-        return Ok(Did { words: format!("`{name}` is there already"), ..Did::default() });
+        return Ok(Did { words: format!("`{name}` already exists"), ..Did::default() });
     }
     let title = format!("create the database `{name}`");
     let sql = format!("CREATE DATABASE {}", identifier(name));
@@ -155,7 +155,7 @@ pub(crate) async fn create(
         // Somebody else created it a moment ago.
         let there = [Some(&SqlState::DUPLICATE_DATABASE), Some(&SqlState::UNIQUE_VIOLATION)];
         if there.contains(&error.code()) {
-            return Ok(Did { words: format!("`{name}` is there already"), ..Did::default() });
+            return Ok(Did { words: format!("`{name}` already exists"), ..Did::default() });
         }
         return Err(sql_error(&title, &error));
     }
@@ -226,7 +226,10 @@ pub(crate) async fn schema_load(
     trace(ui, "make the stamp", stamp::CREATE, &[]);
     transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
     if let Some(row) = transaction.query_opt(READ, &[]).await.map_err(failed)? {
-        let stamp = Stamp { environment: row.get(0), schema_sha256: row.get(1) };
+        let stamp = Stamp {
+            environment: row.try_get(0).map_err(failed)?,
+            schema_sha256: row.try_get(1).map_err(failed)?,
+        };
         refuse_other_environment(&stamp, url)?;
         refuse_other_schema(&stamp, &schema_hash, url)?;
         if stamp.schema_sha256.is_some() {
@@ -291,7 +294,7 @@ pub(crate) async fn seed(
     let rows: i64 = row.get(0);
     transaction.commit().await.map_err(|error| sql_error("commit the seed", &error))?;
     let words = if rows == 0 {
-        "all rows are there already; nothing is changed".to_owned()
+        "all rows already exist; nothing is changed".to_owned()
     } else {
         format!("{} written", number(rows, "row"))
     };
@@ -347,7 +350,7 @@ impl OwnTransaction {
             "{} ended the transaction that it runs in: what it did up to there is in the database",
             file.name
         ))
-        .hint("look for COMMIT or ROLLBACK in it, take it out, and set the database up again"))
+        .hint("look for COMMIT or ROLLBACK in it, remove it, and set the database up again"))
     }
 }
 

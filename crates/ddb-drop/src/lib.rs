@@ -131,9 +131,7 @@ async fn what_is_left(table: &Table) -> String {
             .and_then(|backups| backups.point_in_time_recovery_description()),
         Err(error) => {
             let error = table.db().error("ask for its backups", error);
-            return format!(
-                "Whether it can be brought back is not known: {error}. Take it that it cannot be undone."
-            );
+            return format!("Backup status unknown: {error}. Assume that it cannot be undone.");
         }
     };
     let on = recovery
@@ -182,7 +180,7 @@ async fn drop_table(
                 timeout.as_secs()
             ))
             .hint(format!(
-                "DynamoDB goes on with it; `{}` shows its status",
+                "DynamoDB goes on deleting it; `{}` shows its status",
                 invocation("ddb-list-tables --long")
             )));
         }

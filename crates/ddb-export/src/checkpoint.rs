@@ -6,7 +6,7 @@ use ops_common::dynamodb::item::Attributes;
 use ops_common::dynamodb::scan::{Segment, StartKey};
 use ops_common::dynamodb::table::TableIdentity;
 use ops_common::error::Error;
-use ops_common::files::CheckpointFile;
+use ops_common::files::checkpoint::CheckpointFile;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -47,8 +47,6 @@ pub(crate) struct Counts {
     pub(crate) items: u64,
     /// items that were read for it, before the filter
     pub(crate) scanned: u64,
-    /// attributes that have no column
-    pub(crate) left_out: u64,
     pub(crate) consumed_capacity: f64,
 }
 
@@ -105,7 +103,7 @@ impl Checkpoint {
             return Ok(Some(saved));
         };
         Err(Error::new(format!("the checkpoint `{}` is of {what}", self.file.name()))
-            .hint("nothing is written; repeat the earlier command to go on with it, or name another file with --checkpoint to begin anew"))
+            .hint("nothing is written; repeat the earlier command to resume it, or name another file with --checkpoint to start again"))
     }
 
     /// # Errors
@@ -150,7 +148,7 @@ impl Saved {
                 None => Reached::Start,
                 Some(key) => {
                     let key: Attributes<'_> = serde_json::from_str(key.get()).map_err(|error| {
-                        Error::new("the checkpoint has a key that is none").cause(error)
+                        Error::new("the checkpoint has a malformed key").cause(error)
                     })?;
                     Reached::After(key.to_sdk())
                 }

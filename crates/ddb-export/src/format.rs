@@ -31,26 +31,24 @@ impl Lines {
         }
     }
 
-    /// Appends an item to `out`. Returns how many attributes have no place in it.
-    pub(crate) fn write(&self, item: &Attributes<'_>, out: &mut Vec<u8>) -> io::Result<u64> {
+    /// Appends an item to `out`.
+    pub(crate) fn write(&self, item: &Attributes<'_>, out: &mut Vec<u8>) -> io::Result<()> {
         match self.format {
             ItemFormat::DynamodbJson => {
                 // As DynamoDB's own export to S3 has it, and its import takes it.
                 out.extend_from_slice(br#"{"Item":"#);
                 serde_json::to_writer(&mut *out, item)?;
                 out.extend_from_slice(b"}\n");
-                Ok(0)
+                Ok(())
             }
             ItemFormat::Jsonl => {
                 serde_json::to_writer(&mut *out, &Plain(item))?;
                 out.push(b'\n');
-                Ok(0)
+                Ok(())
             }
             ItemFormat::Csv => {
                 let fields = self.columns.iter().map(|name| self.field(item.get(name)));
-                out.write_all(&row(&fields.collect::<Result<Vec<_>, _>>()?)?)?;
-                let shown = self.columns.iter().filter(|name| item.get(name).is_some()).count();
-                Ok((item.iter().len() - shown) as u64)
+                out.write_all(&row(&fields.collect::<Result<Vec<_>, _>>()?)?)
             }
         }
     }
@@ -81,13 +79,13 @@ fn row<T: AsRef<[u8]>>(fields: &[T]) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn line(format: ItemFormat, columns: &[&str], item: &str) -> (String, u64) {
+    fn line(format: ItemFormat, columns: &[&str], item: &str) -> String {
         let columns = columns.iter().map(ToString::to_string).collect();
         let item: Attributes<'_> = serde_json::from_str(item).expect("an item");
         let mut out = Vec::new();
         let lines = Lines { format, columns, for_spreadsheet: false };
-        let left_out = lines.write(&item, &mut out).expect("a line");
-        (String::from_utf8(out).expect("UTF-8"), left_out)
+        lines.write(&item, &mut out).expect("a line");
+        String::from_utf8(out).expect("UTF-8")
     }
 
     const ITEM: &str =
@@ -96,19 +94,19 @@ mod tests {
     #[test]
     fn an_item_in_each_format() {
         assert_eq!(
-            line(ItemFormat::DynamodbJson, &[], ITEM).0,
+            line(ItemFormat::DynamodbJson, &[], ITEM),
             concat!(
                 r#"{"Item":{"no":{"NULL":true},"pk":{"S":"a,\"b\"\n"},"set":{"NS":["1","2"]},"sk":{"N":"1.50"}}}"#,
                 "\n"
             )
         );
         assert_eq!(
-            line(ItemFormat::Jsonl, &[], ITEM).0,
+            line(ItemFormat::Jsonl, &[], ITEM),
             concat!(r#"{"no":null,"pk":"a,\"b\"\n","set":[1,2],"sk":1.50}"#, "\n")
         );
         assert_eq!(
             line(ItemFormat::Csv, &["sk", "pk", "other", "set"], ITEM),
-            ("1.50,\"a,\"\"b\"\"\n\",,\"[1,2]\"\n".to_owned(), 1)
+            "1.50,\"a,\"\"b\"\"\n\",,\"[1,2]\"\n"
         );
     }
 }

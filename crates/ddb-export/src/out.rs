@@ -133,7 +133,7 @@ impl Out {
             Sink::Gzip(..) if self.pending.is_empty() => Ok(()),
             Sink::Gzip(file, member) => write_packed(file, member, &self.pending),
             Sink::Stream(out) => {
-                out.write_all(&self.pending).and_then(|()| out.flush()).map_err(Error::from)?;
+                out.write_all(&self.pending).and_then(|()| out.flush()).map_err(Error::stdout)?;
                 Ok(())
             }
         };

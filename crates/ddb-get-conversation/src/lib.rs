@@ -14,7 +14,7 @@ use ops_common::dynamodb::table::Table;
 use ops_common::env::invocation;
 use ops_common::error::Error;
 use ops_common::text::{count, units};
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -98,7 +98,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             ]
         };
         let rows: Vec<Vec<String>> = found.rows.iter().map(cells).collect();
-        ui.table(&["sent", "from", "message"], &rows, Cells::Cut)?;
+        ui.table(&[Column::whole("sent"), "from".into(), "message".into()], &rows, Cells::Cut)?;
     }
     ui.note(format_args!(
         "{} of conversation {}; {} read units",
@@ -110,14 +110,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.note(format_args!("older ones exist: --limit {} shows more", u64::from(args.limit) * 2));
     }
     if shown == 0 && args.since.is_none() && args.until.is_none() {
-        let seed = match args.group {
-            SEEDED_GROUP => "ddb-seed".to_owned(),
-            group => format!("ddb-seed --group {group}"),
-        };
+        if args.group == SEEDED_GROUP {
+            ui.note(format_args!("`{}` writes the seeded conversation", invocation("ddb-seed")));
+        }
         ui.note(format_args!(
-            "seed one with `{}`, or find another with `{}`",
-            invocation(&seed),
-            invocation("ddb-list-conversations")
+            "`{}` shows a person's conversations, `{}` what is broken",
+            invocation("ddb-list-conversations --handle HANDLE"),
+            invocation("check-identities --handle HANDLE")
         ));
     }
     cli::report_malformed(&found.malformed, ui)

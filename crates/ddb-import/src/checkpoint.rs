@@ -4,13 +4,13 @@ use std::path::Path;
 
 use ops_common::dynamodb::table::TableIdentity;
 use ops_common::error::Error;
-use ops_common::files::CheckpointFile;
+use ops_common::files::checkpoint::CheckpointFile;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Counts, Mark};
 
 /// What the file holds. The input is known by its bytes before the mark, so that
-/// what comes after them may be mended or added.
+/// what comes after them may be fixed or added.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Saved {
@@ -80,7 +80,7 @@ impl Checkpoint {
     /// The error of a checkpoint that is not of this run.
     pub(crate) fn of_another(&self, what: &str) -> Error {
         Error::new(format!("the checkpoint `{}` is of {what}", self.file.name()))
-            .hint("nothing is written; name another file with --checkpoint to begin anew")
+            .hint("nothing is written; name another file with --checkpoint to start again")
     }
 
     /// # Errors

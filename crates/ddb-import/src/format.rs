@@ -224,10 +224,10 @@ fn plain_value(raw: &RawValue, depth: usize) -> Result<Attribute<'_>, String> {
         return Err("nested too deeply".to_owned());
     }
     let text = raw.get();
-    let mend = |error: serde_json::Error| error.to_string();
+    let in_words = |error: serde_json::Error| error.to_string();
     Ok(match text.as_bytes().first() {
         Some(b'{') => {
-            let members: Members<'_> = serde_json::from_str(text).map_err(mend)?;
+            let members: Members<'_> = serde_json::from_str(text).map_err(in_words)?;
             let member =
                 |(name, value): (String, _)| Ok((name.into(), plain_value(value, depth + 1)?));
             let members = members.0.into_iter().map(member).collect::<Result<_, String>>()?;
@@ -236,11 +236,11 @@ fn plain_value(raw: &RawValue, depth: usize) -> Result<Attribute<'_>, String> {
             Attribute::M(members)
         }
         Some(b'[') => {
-            let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(mend)?;
+            let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(in_words)?;
             let elements = elements.into_iter().map(|element| plain_value(element, depth + 1));
             Attribute::L(elements.collect::<Result<_, _>>()?)
         }
-        Some(b'"') => Attribute::S(Cow::Owned(serde_json::from_str(text).map_err(mend)?)),
+        Some(b'"') => Attribute::S(Cow::Owned(serde_json::from_str(text).map_err(in_words)?)),
         Some(b't') => Attribute::Bool(true),
         Some(b'f') => Attribute::Bool(false),
         Some(b'n') => Attribute::Null,

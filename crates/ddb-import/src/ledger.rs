@@ -19,7 +19,7 @@ const MOST_LINES: usize = 20_000;
 /// And their bytes: whatever the items' size, memory stays the same.
 const MOST_BYTES: usize = 8 << 20;
 
-const MOST_WARNINGS: u64 = 1000;
+const MOST_WARNINGS: u64 = 10;
 
 /// The counts of a run, together with those of the runs that it goes on from.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -410,7 +410,7 @@ pub(crate) fn warn_of_line(number: u64, place: &str, why: &str, ui: &Ui) {
 
 fn bad_line(place: &str, why: &str) -> Error {
     Error::new(format!("{place}: {}", printable(why)))
-        .hint("mend the line and run it again, or let --rejects FILE take such lines")
+        .hint("fix the line and run it again, or collect such lines with --rejects FILE")
 }
 
 #[cfg(test)]

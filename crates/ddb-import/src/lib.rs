@@ -187,10 +187,8 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     };
     let format = format_of(&args, &source)?;
     if args.checkpoint.is_some() && matches!(source, Source::Stdin) {
-        return Err(Error::usage(
-            "--checkpoint cannot go on from standard input, which is gone by then",
-        )
-        .hint("save the items to a file first, and import that"));
+        return Err(Error::usage("--checkpoint cannot resume from standard input")
+            .hint("save the items to a file first, and import that"));
     }
     let named = [
         ("FILE", matches!(source, Source::File(_)).then_some(&args.file)),
@@ -201,7 +199,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         named.into_iter().filter_map(|(option, file)| Some((option, file?.as_path()))).collect();
     refuse_same_file(&named)?;
     if args.rejects.as_ref().is_some_and(|file| file.as_os_str() == "-") {
-        return Err(Error::usage("--rejects takes a file, and `-` is none"));
+        return Err(Error::usage("--rejects takes a file, not `-`"));
     }
     let target = args.target.target;
     let name = args.table.name();
@@ -444,7 +442,7 @@ fn dry_run(mut records: Records, parser: &Parser, args: &Args, ui: &Ui) -> Resul
         return shown.map(|()| ExitCode::SUCCESS);
     }
     let bad = count(usize::try_from(counts.rejected).unwrap_or(usize::MAX), "bad line");
-    Err(Error::new(bad).hint("mend them, or let --rejects FILE take them"))
+    Err(Error::new(bad).hint("fix them, or collect them with --rejects FILE"))
 }
 
 fn warn_of(counts: &mut Counts, place: &str, why: &str, ui: &Ui) {
@@ -534,7 +532,7 @@ impl Job {
                     None => break,
                     Some(Ok(())) => {}
                     Some(Err(error)) => {
-                        self.ledger.close(Some(Error::new("a writer broke off").cause(error)));
+                        self.ledger.close(Some(Error::new("a writer stopped").cause(error)));
                         writers.stop.send_replace(true);
                     }
                 },
@@ -610,9 +608,9 @@ impl Job {
         let shown = Report::new(counts, resumed_at, self.seconds()).show(&args.output, ui);
         let go_on = |error: Error| {
             match &args.checkpoint {
-            Some(_) => error.hint("the same command goes on from where the checkpoint is"),
+            Some(_) => error.hint("rerun the same command to resume from the checkpoint"),
             None if counts.unreached() > 0 => error.hint(
-                "what is written stays: run it again to write all; with --checkpoint FILE it goes on from where it was",
+                "what is written stays: run it again to write all; with --checkpoint FILE the same command resumes",
             ),
             None => error,
         }
@@ -626,7 +624,9 @@ impl Job {
             return Err(go_on(Error::new("interrupted").exit(Exit::Interrupted)));
         }
         if !finished {
-            return Err(go_on(Error::new("the run broke off before its end").exit(Exit::Partial)));
+            return Err(go_on(
+                Error::new("the run ended before its input did").exit(Exit::Partial),
+            ));
         }
         // Last: a reader of the report that has gone hides nothing.
         refuse_rejected(counts, args).and(shown).map(|()| ExitCode::SUCCESS)
@@ -642,6 +642,6 @@ fn refuse_rejected(counts: Counts, args: &Args) -> Result<(), Error> {
     let file = args.rejects.as_ref().map(|file| format!("`{}`", file.display()));
     let file = file.unwrap_or_else(|| "the rejected lines".to_owned());
     Err(Error::new(format!("{rejected} rejected; the rest is written"))
-        .hint(format!("mend {file} and import that"))
+        .hint(format!("fix {file} and import that"))
         .exit(Exit::Partial))
 }

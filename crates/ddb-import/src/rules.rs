@@ -127,7 +127,7 @@ fn number_size(digits: &str) -> Result<usize, String> {
 
 fn no_number(digits: &str) -> String {
     let shown: String = digits.chars().take(40).collect();
-    format!("`{shown}` is no number")
+    format!("`{shown}` is not a number")
 }
 
 fn binary_size(text: &str) -> Result<usize, String> {
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_dynamodb_does_not_take_is_refused_in_words() {
         for (rest, why) in [
-            (r#","x":{"N":"one"}"#, "`x`: `one` is no number"),
+            (r#","x":{"N":"one"}"#, "`x`: `one` is not a number"),
             (r#","x":{"N":"123456789012345678901234567890123456789"}"#, "39 digits"),
             (r#","x":{"N":"1E126"}"#, "outside of what DynamoDB keeps"),
             (r#","x":{"B":"%"}"#, "`x`: a binary that is not base64"),

@@ -10,10 +10,11 @@ use ops_common::app::users;
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::dynamodb::table::Table;
+use ops_common::env::invocation;
 use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db};
 use ops_common::text::{count, units};
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -117,13 +118,29 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             ]
         };
         let rows: Vec<Vec<String>> = found.rows.iter().map(cells).collect();
-        ui.table(&["with", "name", "last", "message", "group"], &rows, Cells::Cut)?;
+        ui.table(
+            &[
+                "with".into(),
+                "name".into(),
+                Column::whole("last"),
+                "message".into(),
+                Column::whole("group"),
+            ],
+            &rows,
+            Cells::Cut,
+        )?;
     }
     ui.note(format_args!(
         "{} of user {user}; {} read units",
         count(shown, "conversation"),
         units(found.consumed_capacity)
     ));
+    if shown == 0 {
+        ui.note(format_args!(
+            "an inbox that should not be empty: `{}` says what is broken",
+            invocation("check-identities")
+        ));
+    }
     if found.more {
         ui.note(format_args!("older ones exist: --limit {} shows more", u64::from(args.limit) * 2));
     }

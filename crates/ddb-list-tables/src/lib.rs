@@ -115,5 +115,16 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = tables.iter().map(Long::cells).collect();
-    ui.table(&["table", "status", "items", "bytes", "billing", "created"], &rows, Cells::Wrapped)
+    ui.table(
+        &[
+            "table".into(),
+            "status".into(),
+            "items".into(),
+            "bytes".into(),
+            "billing".into(),
+            "created".into(),
+        ],
+        &rows,
+        Cells::Wrapped,
+    )
 }

@@ -1,7 +1,7 @@
 //! `ddb-scan`: every item of a table, streamed: its memory does not grow with
 //! the table.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -14,7 +14,7 @@ use ops_common::dynamodb::scan::{Segments, SelectionArgs};
 use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
 use ops_common::text::{count, units};
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 
 /// As many rows as are laid out at once.
 const CHUNK: usize = 100;
@@ -103,6 +103,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let mut shown: u64 = 0;
     let mut consumed_capacity = 0.0;
     let mut more = false;
+    let mut seen = vec![false; args.selection.select.len()];
     loop {
         let allowed = args.limit.map_or(u64::MAX, |limit| limit - shown);
         if args.selection.filter.is_none() {
@@ -117,6 +118,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         more = items.len() > allowed;
         items.truncate(allowed);
         shown += items.len() as u64;
+        for (seen, name) in seen.iter_mut().zip(&args.selection.select) {
+            *seen |= items.iter().any(|item| item.get(name).is_some());
+        }
         writer.write(&items)?;
         if more {
             break;
@@ -126,6 +130,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ui.note(format_args!("{}; {} read units", items(shown), units(consumed_capacity)));
     if more {
         ui.note("more exist: the scan was cut by --limit");
+    }
+    for (name, _) in args.selection.select.iter().zip(seen).filter(|(_, seen)| !seen && shown > 0) {
+        ui.warn(format_args!("no item that was read has an attribute `{name}`"));
     }
     Ok(())
 }
@@ -149,24 +156,23 @@ impl<'a> Writer<'a> {
     fn write(&mut self, items: &[Attributes<'_>]) -> Result<(), Error> {
         match self.output {
             Output::Table => items.chunks(CHUNK).try_for_each(|chunk| self.write_tables(chunk)),
-            Output::Json => {
-                let mut out = self.ui.stdout();
-                for item in items {
-                    out.write_all(if self.written { b",\n" } else { b"[\n" })?;
-                    self.written = true;
-                    serde_json::to_writer(&mut out, &Plain(item)).map_err(std::io::Error::from)?;
-                }
-                Ok(out.flush()?)
+            Output::Json | Output::Jsonl => self.write_json(items).map_err(Error::stdout),
+        }
+    }
+
+    fn write_json(&mut self, items: &[Attributes<'_>]) -> io::Result<()> {
+        let mut out = self.ui.stdout();
+        for item in items {
+            if self.output == Output::Json {
+                out.write_all(if self.written { b",\n" } else { b"[\n" })?;
             }
-            Output::Jsonl => {
-                let mut out = self.ui.stdout();
-                for item in items {
-                    serde_json::to_writer(&mut out, &Plain(item)).map_err(std::io::Error::from)?;
-                    out.write_all(b"\n")?;
-                }
-                Ok(out.flush()?)
+            self.written = true;
+            serde_json::to_writer(&mut out, &Plain(item))?;
+            if self.output == Output::Jsonl {
+                out.write_all(b"\n")?;
             }
         }
+        out.flush()
     }
 
     fn finish(self) -> Result<(), Error> {
@@ -198,23 +204,39 @@ impl<'a> Writer<'a> {
                     group.last_text,
                 ]);
             } else {
-                let json = serde_json::to_string(&Plain(item)).map_err(std::io::Error::from)?;
+                let json = serde_json::to_string(&Plain(item))
+                    .map_err(|error| Error::new("cannot show an item").cause(error))?;
                 others.push(vec![json]);
             }
         }
-        self.write_table("Messages", &["conversation", "sent", "from", "message"], &messages)?;
+        self.write_table(
+            "Messages",
+            &[
+                Column::whole("conversation"),
+                Column::whole("sent"),
+                "from".into(),
+                "message".into(),
+            ],
+            &messages,
+        )?;
         self.write_table(
             "Message groups",
-            &["of user", "conversation", "last", "with", "message"],
+            &[
+                Column::whole("of user"),
+                Column::whole("conversation"),
+                Column::whole("last"),
+                "with".into(),
+                "message".into(),
+            ],
             &groups,
         )?;
-        self.write_table("Other items", &["item"], &others)
+        self.write_table("Other items", &["item".into()], &others)
     }
 
     fn write_table(
         &mut self,
         heading: &str,
-        header: &[&str],
+        header: &[Column<'_>],
         rows: &[Vec<String>],
     ) -> Result<(), Error> {
         if rows.is_empty() {

@@ -20,7 +20,7 @@ use ops_common::dynamodb::table::Table;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
 use ops_common::files::limited;
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
 use definition::{Difference, TableDefinition};
@@ -237,7 +237,7 @@ impl Work<'_> {
         let live = self.active(ui).await?;
         if let Some(attribute) = &self.args.ttl_attribute {
             enable_ttl(table, &permit, attribute).await?;
-            ui.note(format_args!("items expire by `{attribute}`"));
+            ui.note(format_args!("time to live is on, by `{attribute}`"));
         }
         let differences = self.differences(&live).await?;
         let report = Report { created: true, differences, ..self.report(Some(&live)) };
@@ -245,7 +245,7 @@ impl Work<'_> {
             return show(&report, "created", &self.args, ui);
         }
         show_differences(&report, &self.args, ui)?;
-        Err(Error::new(format!("the server created `{table}` otherwise than the definition says")))
+        Err(Error::new(format!("the server created `{table}` differently from its definition")))
     }
 
     async fn compare(&self, live: TableDescription, ui: &Ui) -> Result<(), Error> {
@@ -282,7 +282,11 @@ fn show_differences(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> 
     } else {
         let cells = |d: &Difference| vec![d.path.clone(), d.definition.clone(), d.live.clone()];
         let rows: Vec<Vec<String>> = report.differences.iter().map(cells).collect();
-        ui.table(&["path", "definition", "live table"], &rows, Cells::Wrapped)
+        ui.table(
+            &[Column::whole("path"), "definition".into(), "live table".into()],
+            &rows,
+            Cells::Wrapped,
+        )
     };
     match printed {
         Err(error) if error.exit_kind() != Exit::ClosedPipe => Err(error),

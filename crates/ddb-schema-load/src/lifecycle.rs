@@ -74,7 +74,7 @@ pub(crate) async fn update(table: &Table, permit: &Permit, change: &Change) -> R
 pub(crate) async fn ttl_attribute(table: &Table) -> Result<Option<String>, Error> {
     let answer = table.db().client().describe_time_to_live().table_name(table.name()).send().await;
     let answer = answer.map_err(|error| {
-        table.db().error(&format!("ask which attribute of `{table}` lets items expire"), &error)
+        table.db().error(&format!("read the time to live of `{table}`"), &error)
     })?;
     let ttl = answer.time_to_live_description();
     let on = ttl.and_then(|ttl| ttl.time_to_live_status()).is_some_and(|status| {
@@ -93,7 +93,7 @@ pub(crate) async fn enable_ttl(
     attribute: &str,
 ) -> Result<(), Error> {
     table.check(permit)?;
-    let doing = format!("let the items of `{table}` expire by `{attribute}`");
+    let doing = format!("enable time to live of `{table}` by `{attribute}`");
     let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
     let specification = specification
         .build()
@@ -136,7 +136,7 @@ pub(crate) async fn wait_until_active(
                 "{state}, and --wait-timeout of {} s is over",
                 timeout.as_secs()
             ))
-            .hint("nothing is lost: run it again to go on waiting"));
+            .hint("nothing is lost: run it again to wait longer"));
         }
     }
 }

@@ -55,11 +55,11 @@ impl Work<'_> {
         let ttl = ttl.map(|ttl| ttl.definition.as_str());
         let mut steps: Vec<String> =
             plan.changes.iter().map(|change| change.what.clone()).collect();
-        steps.extend(ttl.map(|attribute| format!("let items expire by `{attribute}`")));
+        steps.extend(ttl.map(|attribute| format!("enable time to live by `{attribute}`")));
         if steps.is_empty() {
             show_differences(&Report { differences, ..report }, &self.args, ui)?;
             return Err(Error::new(format!(
-                "no change of `{}` would mend what differs; nothing is changed",
+                "no change of `{}` removes the differences; nothing is changed",
                 self.table
             ))
             .hint("say it in the definition as the live table has it, or make a new table"));
@@ -166,5 +166,5 @@ fn not_all(error: Error, steps: &[String], done: usize) -> Error {
     };
     error
         .cause(format!("not known to be made: {}", steps[done..].join("; ")))
-        .hint("run it again: it goes on with what is missing then")
+        .hint("run it again: it does what is missing then")
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use ops_common::app::conversations::{Period, partition};
-use ops_common::app::keys::{GroupKey, SortTime, UserKey};
+use ops_common::app::keys::{ConversationKey, InboxKey, SortTime};
 use ops_common::app::records::{Item, SEEDED_GROUP};
 use ops_common::app::times;
 use ops_common::app::users;
@@ -209,7 +209,7 @@ fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
     conversation::parse(&bytes).map_err(|bad| {
         let place = bad.line.map_or(String::new(), |line| format!(":{line}"));
         Error::new(format!("{name}{place}: {}", bad.why))
-            .hint("nothing is written; mend the file and run it again")
+            .hint("nothing is written; fix the file and run it again")
     })
 }
 
@@ -235,7 +235,7 @@ async fn make_plan(
         read_units += found.consumed_capacity;
         Ok::<Vec<Item>, Error>(found.rows)
     };
-    let existing = Existing::sort(group, read(GroupKey(group).to_string()).await?);
+    let existing = Existing::sort(group, read(ConversationKey(group).to_string()).await?);
     let mut unread: HashSet<Uuid> = existing.earlier_participants();
     unread.extend([pair.mine.uuid, pair.other.uuid]);
     let mut participants = HashSet::new();
@@ -243,7 +243,7 @@ async fn make_plan(
     while !unread.is_empty() {
         for participant in unread.drain() {
             participants.insert(participant);
-            group_rows.extend(read(UserKey(participant).to_string()).await?);
+            group_rows.extend(read(InboxKey(participant).to_string()).await?);
         }
         // An earlier seed may have been one-sided: its rows name the other one.
         let named = plan::others_in_rows(group, &group_rows);
@@ -332,12 +332,12 @@ fn show(report: &Report, pair: &Pair, output: &OutputArgs, ui: &Ui) -> Result<()
     let group = report.message_group_uuid;
     let who = format!("{} and {}", printable(&pair.mine.handle), printable(&pair.other.handle));
     let messages = count(report.messages, "message");
-    if report.put == 0 && report.deleted == 0 {
-        ui.line(format_args!("{messages} of {who} are there already; nothing is changed"))?;
+    let shown = if report.put == 0 && report.deleted == 0 {
+        ui.line(format_args!("{messages} of {who} already exist; nothing is changed"))
     } else {
         let verb = if report.dry_run { "would seed" } else { "seeded" };
-        ui.line(format_args!("{verb} {messages} of {who} as conversation {group}"))?;
-    }
+        ui.line(format_args!("{verb} {messages} of {who} as conversation {group}"))
+    };
     ui.note(format_args!(
         "rows: {} put ({} overwritten), {} deleted, {} unchanged; {} of people kept; {} capacity units",
         report.put,
@@ -350,5 +350,5 @@ fn show(report: &Report, pair: &Pair, output: &OutputArgs, ui: &Ui) -> Result<()
     if report.dry_run {
         ui.note("nothing is changed (--dry-run)");
     }
-    Ok(())
+    shown
 }

@@ -1,6 +1,7 @@
 //! `ddb-send-message`: sends a message as a person of the app, by the app's own
 //! access pattern.
 
+use std::io::{self, Read};
 use std::process::ExitCode;
 
 use chrono::Utc;
@@ -9,7 +10,7 @@ use ops_common::app::conversations::{
     Sent, check_text, conversation_of, create_message, create_message_group,
 };
 use ops_common::app::keys::SortTime;
-use ops_common::app::records::{ApiMessage, Person};
+use ops_common::app::records::{ApiMessage, MAX_MESSAGE_CHARS, Person};
 use ops_common::app::times;
 use ops_common::app::users;
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, UiArgs};
@@ -48,7 +49,7 @@ struct Args {
     target_or_text: Option<String>,
 
     /// The message (required), 1 to 1,024 characters; more than one word in
-    /// quotes, and behind `--` where it begins with `-`
+    /// quotes, and behind `--` where it begins with `-`; `-` reads standard input
     text: Vec<String>,
 
     /// Handle of the sender
@@ -90,7 +91,7 @@ impl Args {
                 let error = match target {
                     Ok(_) => Error::usage("the message is more than one argument"),
                     Err(_) => Error::usage(format!(
-                        "`{}` is no target: `local` or `prod`",
+                        "`{}` is not a target: `local` or `prod`",
                         printable(first)
                     )),
                 };
@@ -136,6 +137,7 @@ enum Destination {
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let (target, text) = args.target_and_text()?;
+    let text = if text == "-" { &read_message()? } else { text };
     check_text(text)?;
     let (from, to) = (handle(&args.from), args.to.as_deref().map(handle));
     if to == Some(from) {
@@ -178,10 +180,23 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         && conversation_of(&table, sender.uuid, other.uuid).await?.is_some()
     {
         return Err(Error::new("the two have a conversation by now; nothing is sent")
-            .hint("run it again: it goes on with that one"));
+            .hint("run it again: it sends into that one"));
     }
     let sent = send(&table, &permit, &sender, &destination, text).await?;
     show(sent, &args.output, ui)
+}
+
+/// The message on standard input, without the line end that ends it.
+fn read_message() -> Result<String, Error> {
+    let mut text = String::new();
+    let most = (MAX_MESSAGE_CHARS * 4 + 2) as u64;
+    io::stdin()
+        .lock()
+        .take(most)
+        .read_to_string(&mut text)
+        .map_err(|error| Error::new("cannot read the message from standard input").cause(error))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 fn handle(text: &str) -> &str {
@@ -234,7 +249,7 @@ async fn send(
 fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
     let Sent { message, other, started, consumed_capacity } = sent;
     let group = message.group;
-    if output.json() {
+    let shown = if output.json() {
         ui.json(&Report {
             message_group_uuid: group,
             started,
@@ -245,7 +260,7 @@ fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
             },
             message: message.into(),
             consumed_capacity,
-        })?;
+        })
     } else {
         let new = if started { "new " } else { "" };
         ui.line(format_args!(
@@ -254,8 +269,12 @@ fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
             message.sender.handle,
             printable(&other.handle),
             printable(&message.text)
-        ))?;
-    }
+        ))
+    };
     ui.note(format_args!("sent; {} capacity units", units(consumed_capacity)));
-    Ok(())
+    shown.map_err(|error| {
+        error.cause(format!(
+            "the message is sent, in the conversation {group}: do not send it again"
+        ))
+    })
 }

@@ -15,7 +15,7 @@ pub use aws_sdk_cognitoidentityprovider::types::AttributeType as Attribute;
 use aws_sdk_cognitoidentityprovider::types::MessageActionType;
 use ops_common::aws::{LOCAL_REGION, local_config};
 use ops_common::error::Error;
-use ops_common::target::Endpoint;
+use ops_common::target::endpoint::Endpoint;
 use ops_common::ui::Ui;
 use tempfile::TempDir;
 

@@ -1,6 +1,7 @@
 //! The command line: `up` and `run`.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
@@ -36,6 +37,7 @@ const COGNITO_PORT: u16 = 9229;
     version,
     after_help = "Examples:
   local-stack up                        ports 8000, 5432 and 9229, until Ctrl-C
+  eval \"$(local-stack env)\"             in another terminal: its Cognito
   local-stack run -- sh -c 'ddb-schema-load && ddb-list-tables'"
 )]
 struct Args {
@@ -50,6 +52,9 @@ enum Action {
     /// Run the services on the standard ports until Ctrl-C; data are kept in
     /// `.local-stack/`, but for Cognito's users, which are new at each start
     Up,
+    /// Print the variables that lead the tools to the Cognito of `up`, for
+    /// `eval "$(local-stack env)"`
+    Env,
     /// Run COMMAND on a throw-away stack on free ports, and return its status
     ///
     /// The variables AWS_*, PG*, OPS_*, DDB_* and *CONNECTION_URL are taken out
@@ -68,6 +73,7 @@ pub fn main() -> ExitCode {
         |args: &Args| &args.ui,
         async |args, ui| match args.action {
             Action::Up => up(ui).await.map(|()| ExitCode::SUCCESS),
+            Action::Env => print_env(ui).map(|()| ExitCode::SUCCESS),
             Action::Run { command } => run(command, ui).await,
         },
     )
@@ -90,10 +96,15 @@ async fn up(ui: &Ui) -> Result<(), Error> {
         ui.note(format_args!(
             "Cognito   http://localhost:{COGNITO_PORT}, for a terminal that says"
         ));
-        for (name, value) in pool.env() {
-            ui.note(format_args!("            export {name}={value}"));
+        for line in exports(pool.env()) {
+            ui.paste(format_args!("            {line}"));
         }
     }
+    let env = folder.join("env");
+    let lines: String =
+        exports(cognito.iter().flat_map(Pool::env)).map(|line| line + "\n").collect();
+    fs::write(&env, lines)
+        .map_err(|error| Error::new(format!("cannot write `{}`", env.display())).cause(error))?;
     ui.note(format_args!("data in `{}`; Ctrl-C stops it", folder.display()));
     ui.note("in another terminal: `cargo run -p db-setup`, `cargo run -p ddb-schema-load`, `cargo run -p ddb-seed`");
     let mut signals = Signals::new()?;
@@ -139,6 +150,23 @@ async fn run(command: Vec<OsString>, ui: &Ui) -> Result<ExitCode, Error> {
     drop(watchdog);
     drop(stack);
     Ok(exit_code(status))
+}
+
+/// The lines that set these variables in a shell.
+fn exports<'a>(env: impl IntoIterator<Item = (&'a str, String)>) -> impl Iterator<Item = String> {
+    env.into_iter().map(|(name, value)| format!("export {name}={value}"))
+}
+
+/// Prints what `up`, in another terminal, would have set.
+fn print_env(ui: &Ui) -> Result<(), Error> {
+    let folder = state::folder(ServerUser::find()?)?;
+    if !state::is_locked(&folder) {
+        return Err(Error::new("no `local-stack up` is running in this checkout")
+            .hint("start it in another terminal: `local-stack up`"));
+    }
+    let env = fs::read_to_string(folder.join("env"))
+        .map_err(|error| Error::new("cannot read the variables of the stack").cause(error))?;
+    env.lines().try_for_each(|line| ui.line(line))
 }
 
 /// Starts the stack on a thread of its own, so that a signal is heard meanwhile;

@@ -123,7 +123,7 @@ impl Cluster {
                 "an earlier version of `local-stack` made `{}`",
                 folder.display()
             ))
-            .cause("its user `postgres` is a superuser, whose password everybody knows")
+            .cause("its user `postgres` is a superuser, with a well-known password")
             .hint(format!("remove `{}`, and set the database up again", folder.display())));
         }
         DirBuilder::new()

@@ -82,7 +82,7 @@ impl ServerUser {
 /// (a home of mode 0700), one under `/var/lib`.
 pub(crate) fn folder(user: ServerUser) -> Result<PathBuf, Error> {
     let here = env::current_dir()
-        .map_err(|error| Error::new("cannot tell the current folder").cause(error))?;
+        .map_err(|error| Error::new("cannot find the current folder").cause(error))?;
     let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(&here);
     let shared = Path::new("/var/lib/cruddur-ops-local-stack");
     let folders = if user.reaches(root) {
@@ -137,6 +137,12 @@ pub(crate) fn lock(folder: &Path, ui: &Ui) -> Result<File, Error> {
         }
         Err(TryLockError::Error(error)) => Err(failed(&error)),
     }
+}
+
+/// Whether a `local-stack up` has the folder.
+pub(crate) fn is_locked(folder: &Path) -> bool {
+    let file = File::open(folder.join("lock"));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The lock that one download into this checkout at a time holds.

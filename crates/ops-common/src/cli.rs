@@ -138,7 +138,7 @@ fn told_panics(run: impl FnOnce() -> Result<ExitCode, Error>) -> Result<ExitCode
         } else {
             "this is a fault of the tool: report it with the command that you ran"
         };
-        Err(Error::new("the tool broke off").cause(message).hint(hint))
+        Err(Error::new("the tool stopped at an internal error").cause(message).hint(hint))
     })
 }
 

@@ -242,8 +242,8 @@ async fn put_question(change: &Change<'_>, asks: Asks, ui: &Ui) -> Result<(), Er
         .map_err(|error| Error::new("cannot prepare the terminal for a question").cause(error))?;
     ui.say(what);
     match asks {
-        Asks::Name => ui.ask(&format!("Type the name of the {kind} to go on:")),
-        _ => ui.ask("Go on? [y/N]"),
+        Asks::Name => ui.ask(&format!("Type the name of the {kind} to continue:")),
+        _ => ui.ask("Continue? [y/N]"),
     }
     // On a thread of its own, so that Ctrl-C is heard while the question waits.
     let read = tokio::task::spawn_blocking(|| {

@@ -1,4 +1,4 @@
-//! The error that every tool reports: what failed, why, how to mend it, and
+//! The error that every tool reports: what failed, why, how to fix it, and
 //! the exit code that says which kind of failure it was.
 //!
 //! It carries text only. Where the text goes is `cli`'s business.
@@ -38,7 +38,7 @@ impl Exit {
     }
 }
 
-/// What went wrong (`message`), why (`causes`), and how to mend it (`hints`).
+/// What went wrong (`message`), why (`causes`), and how to fix it (`hints`).
 ///
 /// Texts are lower-case fragments with no full stop, identifiers in backticks.
 #[derive(Debug, Clone)]
@@ -58,6 +58,24 @@ impl Error {
     /// An error of the command line, exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(message).exit(Exit::Usage)
+    }
+
+    /// A failure to write to standard output. A closed pipe (`| head -1`) is no
+    /// failure: the reader has what it wanted.
+    #[must_use]
+    pub fn stdout(error: io::Error) -> Self {
+        let exit =
+            if error.kind() == io::ErrorKind::BrokenPipe { Exit::ClosedPipe } else { Exit::Failed };
+        Self::new("cannot write to standard output").cause(error).exit(exit)
+    }
+
+    /// Adds what went wrong with showing a result, which counts less than this error.
+    #[must_use]
+    pub fn and_shown(self, shown: Result<(), Self>) -> Self {
+        match shown {
+            Err(error) if error.exit != Exit::ClosedPipe => self.because(&error),
+            _ => self,
+        }
     }
 
     /// Adds a cause, unless the text so far says it already.
@@ -90,7 +108,7 @@ impl Error {
         other.hints.iter().fold(error, Self::hint)
     }
 
-    /// Adds a way to mend it.
+    /// Adds a way to fix it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -122,7 +140,7 @@ impl Error {
         &self.causes
     }
 
-    /// How to mend it.
+    /// How to fix it.
     #[must_use]
     pub fn hints(&self) -> &[String] {
         &self.hints
@@ -141,16 +159,6 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A failure to write to standard output. A closed pipe (`| head -1`) is no
-/// failure: the reader has what it wanted.
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        let exit =
-            if error.kind() == io::ErrorKind::BrokenPipe { Exit::ClosedPipe } else { Exit::Failed };
-        Self::new("cannot write to standard output").cause(error).exit(exit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,9 +172,9 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_success() {
-        let error = Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let error = Error::stdout(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(error.exit_kind().code(), 0);
-        let error = Error::from(io::Error::from(io::ErrorKind::StorageFull));
+        let error = Error::stdout(io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(error.exit_kind().code(), 1);
     }
 }

@@ -20,7 +20,7 @@ use ops_common::postgres::stamp::Seen;
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
 use ops_common::target::Target;
 use ops_common::text::{count, printable};
-use ops_common::ui::{Cells, Ui};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
 use report::{Comparison, Row};
@@ -146,7 +146,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     report.tell(ui);
     // What a check found counts, also where the reader went away.
     if args.check && report.found.differs() {
-        return Err(check_failed(&report.found, target));
+        return Err(check_failed(&report.found, target).and_shown(shown));
     }
     shown
 }
@@ -309,7 +309,11 @@ fn show_table(report: &Report, ui: &Ui) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
-    ui.table(&["handle", "state", "in Postgres", "in Cognito"], &rows, Cells::Wrapped)
+    ui.table(
+        &["handle".into(), "state".into(), "in Postgres".into(), Column::whole("in Cognito")],
+        &rows,
+        Cells::Wrapped,
+    )
 }
 
 impl Report {

@@ -65,7 +65,7 @@ fn an_expected_account_that_is_none_is_an_error() {
     let account = answers(|| identity(ACCOUNT));
     for wrong in ["1111-2222-3333", "prod", "11112222333"] {
         seed(&world, &account, wrong, &["--yes"]).ends_with(2).says(&format!(
-            "error: OPS_EXPECTED_ACCOUNT_ID is `{wrong}`, which is no account's id"
+            "error: OPS_EXPECTED_ACCOUNT_ID is `{wrong}`, which is not an AWS account ID"
         ));
     }
     assert!(account.requests().is_empty());
@@ -87,7 +87,7 @@ fn an_account_that_cannot_be_told_takes_the_name_or_is_refused() {
         .says(
             "warning: the account is not known: cannot ask STS whose account this is: AccessDenied",
         )
-        .says("the account is not known, and then --yes does not suffice")
+        .says("the account is not known, and then --yes is not enough")
         .says("hint: consent with --confirm cruddur-messages");
     assert!(world.items("cruddur-messages").is_empty());
     seed(&world, &account, "", &["--confirm", "cruddur-messages"]).succeeds();
@@ -167,7 +167,7 @@ fn a_drop_says_what_can_be_brought_back() {
         drop(|| backups("DISABLED"))
             .contains("Point-in-time recovery is off: it cannot be undone.")
     );
-    assert!(drop(|| Answer::Forward).contains("Whether it can be brought back is not known"));
+    assert!(drop(|| Answer::Forward).contains("Backup status unknown"));
 }
 
 fn backups(status: &str) -> Answer {

@@ -155,7 +155,7 @@ fn an_empty_answer_of_sts_names_no_account() {
         });
         for (expected, error) in [
             (ACCOUNT, "cannot tell whether this is the account"),
-            ("", "the account is not known, and then --yes does not suffice"),
+            ("", "the account is not known, and then --yes is not enough"),
         ] {
             let mut command = world.prod_tool("ddb-schema-load", &["prod", "--yes"]);
             world.behind_account(&mut command, &account.url());
@@ -180,7 +180,7 @@ fn an_empty_answer_says_nothing_of_backups() {
     command.args(["--endpoint-url", &proxy.url()]);
     let account = Proxy::start("127.0.0.1:1", |_, _| identity(ACCOUNT));
     world.behind_account(&mut command, &account.url());
-    Run::of(command).succeeds().says("Whether it can be brought back is not known");
+    Run::of(command).succeeds().says("Backup status unknown");
 }
 
 /// One body in twenty is lost, and what was written is not.

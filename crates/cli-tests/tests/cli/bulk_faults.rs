@@ -149,7 +149,7 @@ fn throttling_without_end_is_given_up_and_the_ledger_is_true() {
         assert_eq!(ledger.counts(), [250, 0, 250], "{name}");
         assert_eq!(table(&world, TABLE).len(), 250, "{name}");
         if name != "broken" {
-            run.says("error: DynamoDB has taken nothing for 1 s: the table `cruddur-messages` is throttled");
+            run.says("error: no progress after 1 s of retries: the table `cruddur-messages` is throttled");
         }
         // Where nothing at all was written it is a failure, not a part.
         let proxy = with_fault(&world, fault, None);
@@ -163,7 +163,7 @@ fn throttling_without_end_is_given_up_and_the_ledger_is_true() {
                 .run("ddb-export", &arguments)
                 .ends_with(1)
                 .prints_only("")
-                .says("so it went for 1 s")
+                .says("no progress after 1 s")
                 .says("0 items are on standard output, and they are not all");
         }
     }
@@ -381,8 +381,10 @@ fn an_import_that_is_interrupted_saves_and_says_what_it_has() {
     ];
     let run =
         run_and_kill(&world, "ddb-import", &arguments, &victim, 40).expect("an end of its own");
-    let run =
-        run.ends_with(130).says("error: interrupted").says("goes on from where the checkpoint is");
+    let run = run
+        .ends_with(130)
+        .says("error: interrupted")
+        .says("rerun the same command to resume from the checkpoint");
     let ledger = Ledger::of(&run);
     assert!(ledger.written > 250 && ledger.written < 2500, "{ledger:?}");
     assert_eq!(table(&world, TABLE).len() as u64, ledger.written);

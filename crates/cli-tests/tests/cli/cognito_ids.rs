@@ -274,7 +274,7 @@ fn prod_refuses_a_cognito_on_this_machine() {
                 "error: `prod` means AWS, and {ENDPOINT} in the environment points Cognito at `{}`",
                 world.cognito().url()
             ))
-            .says(&format!("hint: take it out for this call: `env -u {ENDPOINT} …`"));
+            .says(&format!("hint: remove it for this call: `env -u {ENDPOINT} …`"));
     }
     assert_eq!(ids(&world), before);
 }

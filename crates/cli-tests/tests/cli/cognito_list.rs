@@ -353,7 +353,7 @@ fn of_the_endpoint_variables_only_its_own_counts() {
         Run::of(command)
             .ends_with(1)
             .says(&format!("{variable} in the environment"))
-            .says(&format!("hint: take it out for this call: `env -u {variable} …`"));
+            .says(&format!("hint: remove it for this call: `env -u {variable} …`"));
     }
     for wrong in ["http://u:s3cret@localhost:9229", "localhost:9229", "http://localhost:9229/x"] {
         let mut command = world.tool("cognito-list-users", &[]);

@@ -86,7 +86,7 @@ fn an_unknown_conversation_is_empty_and_says_what_to_do() {
         .succeeds()
         .prints_only("")
         .says("0 messages of conversation")
-        .says("`ddb-seed --group 00000000-0000-4000-8000-000000000000`");
+        .says("`ddb-list-conversations --handle HANDLE` shows");
     world
         .run("ddb-get-conversation", &["--group", "x"])
         .ends_with(2)
@@ -156,7 +156,8 @@ fn an_unknown_handle_names_the_nearest_ten() {
         .ends_with(1)
         .prints_only("")
         .says("error: no user has the handle `bayco`");
-    let hint = run.stderr.lines().find(|line| line.contains("there is:")).expect("a hint");
+    let hint =
+        run.stderr.lines().find(|line| line.contains("the nearest handles:")).expect("a hint");
     assert_eq!(hint.matches('`').count(), 20, "{run}");
     assert!(hint.contains("`bayko`"), "{run}");
 }

@@ -85,9 +85,9 @@ fn loading_and_seeding_again_changes_nothing() {
     world
         .run("db-setup", &["--steps", "create,schema-load,seed"])
         .succeeds()
-        .prints("is there already")
+        .prints("already exists")
         .prints("already there, same schema; nothing is changed")
-        .prints("all rows are there already; nothing is changed");
+        .prints("all rows already exist; nothing is changed");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn local_refuses_a_database_that_is_stamped_prod() {
             .says("a tunnel");
     }
     assert_eq!(tables(&world), ["activities", "precious", "users"]);
-    world.run("db-setup", &["--steps", "create"]).succeeds().prints("is there already");
+    world.run("db-setup", &["--steps", "create"]).succeeds().prints("already exists");
 }
 
 #[test]
@@ -227,11 +227,10 @@ fn a_stamp_that_cannot_be_read_refuses() {
         let world = World::postgres();
         world.run("db-setup", &[]).succeeds();
         world.sql(breakage);
-        world
-            .run("db-setup", &[])
-            .ends_with(1)
-            .prints_only("")
-            .says(&format!("error: cannot tell whose database `{}` is", world.database()));
+        world.run("db-setup", &[]).ends_with(1).prints_only("").says(&format!(
+            "error: cannot tell which environment the database `{}` belongs to",
+            world.database()
+        ));
         assert_eq!(tables(&world), ["activities", "users"]);
     }
 }

@@ -254,7 +254,7 @@ fn ci_runs_the_readmes_test_command() {
     assert!(manifest.contains("rust-version = \"1.95\""));
     let rust =
         steps.iter().filter_map(|step| step["run"].as_str()).find(|run| run.contains("rustup"));
-    assert!(rust.expect("Rust").contains("install 1.95 "));
+    assert!(rust.expect("Rust").contains("install 1.95.0 "));
     let dockerfile =
         std::fs::read_to_string(workspace().join(".devcontainer/Dockerfile")).expect("Dockerfile");
     assert!(dockerfile.starts_with("FROM rust:1.95-"));

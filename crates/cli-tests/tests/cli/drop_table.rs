@@ -57,7 +57,7 @@ fn a_table_that_is_not_there_names_the_nearest() {
         .run("ddb-drop", &["crudur-messages"])
         .ends_with(1)
         .says("error: there is no table `crudur-messages`")
-        .says("there is: `cruddur-messages`, `cruddur-archive`, `orders`");
+        .says("did you mean `cruddur-messages`?\n  hint: tables: `cruddur-messages`, `cruddur-archive`, `orders`");
 }
 
 #[test]

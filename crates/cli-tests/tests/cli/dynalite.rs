@@ -58,7 +58,7 @@ fn a_table_is_waited_for_from_creating_to_gone() {
         .run(&world, "ddb-schema-load", &["--wait-timeout", "0"])
         .ends_with(1)
         .says("error: the table `cruddur-messages` is CREATING, and --wait-timeout of 0 s is over")
-        .says("run it again to go on waiting");
+        .says("run it again to wait longer");
     dynalite
         .run(&world, "ddb-schema-load", &[])
         .succeeds()

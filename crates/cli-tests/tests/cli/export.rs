@@ -97,7 +97,7 @@ fn a_file_has_its_name_once_it_is_whole() {
         .run("ddb-export", &["--out", "broken.json", "--endpoint-url", &broken.url()])
         .ends_with(1)
         .says("error: cannot scan the table `cruddur-messages`")
-        .says("hint: nothing is kept of ");
+        .says("hint: none of ");
     assert!(!world.folder().join("broken.json").exists());
     assert!(!world.folder().join("broken.json.part").exists());
 }
@@ -162,9 +162,8 @@ fn plain_json_and_csv() {
         .prints_only("sk,n,list,pk,set,none\n\"b, \"\"c\"\"\",7,\"[1.5,null]\",a,\"[\"\"x\"\",\"\"y\"\"]\",\n");
     world
         .run("ddb-export", &["--format", "csv", "--select", "pk,sk"])
-        .ends_with(3)
-        .prints_only("pk,sk\na,\"b, \"\"c\"\"\"\n")
-        .says("error: 3 attribute values left out, since --select does not name them");
+        .succeeds()
+        .prints_only("pk,sk\na,\"b, \"\"c\"\"\"\n");
     world
         .run("ddb-export", &["--format", "csv"])
         .ends_with(2)
@@ -278,7 +277,7 @@ fn a_checkpoint_is_of_one_dump() {
         call(other)
             .ends_with(1)
             .says("error: the checkpoint `mark` is of another dump: ")
-            .says("or name another file with --checkpoint to begin anew");
+            .says("or name another file with --checkpoint to start again");
     }
     world.run("ddb-schema-load", &["--table", "other"]).succeeds();
     call(&["--out", "dump.json", "--table", "other"]).ends_with(1).says("is of the table `arn:");
@@ -314,7 +313,7 @@ fn interrupted_it_keeps_what_it_has() {
     let mut said = String::new();
     child.stderr.take().expect("stderr").read_to_string(&mut said).expect("read");
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("100 items are kept: the same command goes on after them"), "{said}");
+    assert!(said.contains("100 items are kept: rerun the same command to resume"), "{said}");
     assert!(!world.folder().join("dump.json").exists());
     // The same place: another endpoint would be another table.
     let run = world.run("ddb-export", &arguments).ends_with(1);
@@ -416,7 +415,7 @@ fn a_pipe_by_its_name() {
     world
         .run("ddb-export", &["--out", "pipe.json", "--checkpoint", "mark"])
         .ends_with(2)
-        .says("--checkpoint cannot go on with `pipe.json`, which is not a regular file");
+        .says("--checkpoint cannot resume `pipe.json`, which is not a regular file");
     assert!(!world.folder().join("mark").exists());
     // A reader that has enough ends it as quietly as that of standard output.
     let path = pipe(&world, "closed.json");
@@ -448,7 +447,7 @@ fn standard_output_by_its_name() {
     world
         .run("ddb-export", &["--out", "/dev/stdout", "--checkpoint", "mark"])
         .ends_with(2)
-        .says("--checkpoint cannot go on with standard output");
+        .says("--checkpoint cannot resume standard output");
 }
 
 #[test]

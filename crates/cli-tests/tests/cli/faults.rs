@@ -1,8 +1,8 @@
 //! Faults that a real server cannot be made to show: batches taken in part,
 //! throttling. Nothing is lost, nothing written twice, a deadline ends it.
 
-use cli_tests::World;
 use cli_tests::proxy::{Answer, Proxy, Request};
+use cli_tests::{Run, World};
 use serde_json::{Value, json};
 
 fn writes(request: &Request) -> Option<&Vec<Value>> {
@@ -84,10 +84,8 @@ fn nothing_taken_ever_ends_by_the_deadline() {
         .run("ddb-seed", &["--endpoint-url", &proxy.url(), "--give-up-after", "1"])
         .ends_with(3)
         .prints_only("")
-        .says(
-            "error: DynamoDB has taken nothing for 1 s: the table `cruddur-messages` is throttled",
-        )
-        .says("0 of 106 rows were surely written")
+        .says("error: no progress after 1 s of retries: the table `cruddur-messages` is throttled")
+        .says("0 of 106 rows are known to be written")
         .says("hint: run it again later");
     assert!(world.items("cruddur-messages").is_empty());
 }
@@ -107,7 +105,7 @@ fn what_was_written_before_the_deadline_is_told_and_a_second_run_completes_it() 
     let run = world.run("ddb-seed", &arguments).ends_with(3);
     let written = world.items("cruddur-messages").len();
     assert!(written > 0 && written < 106, "{run}");
-    run.says(&format!("{written} of 106 rows were surely written"));
+    run.says(&format!("{written} of 106 rows are known to be written"));
     world.run("ddb-seed", &start).succeeds().says(&format!("{} put", 106 - written));
     assert_eq!(world.items("cruddur-messages").len(), 106);
 }
@@ -160,7 +158,10 @@ fn a_refused_batch_ends_it_with_what_was_written() {
         .says("error: cannot write to the table `cruddur-messages`")
         .says("AccessDeniedException: not authorized to perform: dynamodb:BatchWriteItem")
         .says("hint: the credentials lack a permission");
-    run.says(&format!("{} of 106 rows were surely written", world.items("cruddur-messages").len()));
+    run.says(&format!(
+        "{} of 106 rows are known to be written",
+        world.items("cruddur-messages").len()
+    ));
 }
 
 #[test]
@@ -206,4 +207,37 @@ fn expired_credentials_say_how_to_sign_in() {
         .says("cause: ExpiredTokenException: The security token included in the request is expired")
         .says("hint: sign in again (`aws sso login`)")
         .does_not_say("s3cret");
+}
+
+/// What was done is said, also where standard output cannot take it.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_written_is_said_where_stdout_is_full() {
+    let Some(world) = World::whole() else { return };
+    let full = |tool: &str, arguments: &[&str]| {
+        let mut command = world.tool(tool, arguments);
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let output = command.stdout(full).output().expect("run");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        Run { stdout: String::new(), stderr, status: output.status.code() }
+    };
+    for output in ["table", "json"] {
+        full("ddb-send-message", &["--from", "bayko", "--to", "jess-bk", "Hi", "--output", output])
+            .ends_with(1)
+            .says("sent; ")
+            .says("error: cannot write to standard output")
+            .says("cause: the message is sent, in the conversation");
+    }
+    full("ddb-seed", &["--start", "2026-02-01"])
+        .ends_with(1)
+        .says("rows: 104 put")
+        .says("error: cannot write to standard output");
+    world.sql("UPDATE users SET cognito_user_id = 'MOCK' WHERE handle = 'bayko'");
+    full("check-identities", &["--output", "json"])
+        .ends_with(3)
+        .says("1 person with a broken link")
+        .says("cause: cannot write to standard output");
+    full("update-cognito-user-ids", &["--check", "--output", "json"])
+        .ends_with(3)
+        .says("cause: cannot write to standard output");
 }

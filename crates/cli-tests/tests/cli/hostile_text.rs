@@ -111,7 +111,7 @@ fn of_the_question_about_ids() {
     let mut command = world.tool("update-cognito-user-ids", &[]);
     command.env("NO_COLOR", "1");
     let mut session = at_terminal(command);
-    let before = session.exp_string("Type the name of the database to go on:").expect("asked");
+    let before = session.exp_string("Type the name of the database to continue:").expect("asked");
     assert!(before.contains("bayko: ") && before.contains("own"), "{before:?}");
     assert!(!RAW.iter().any(|raw| before.contains(raw)), "{before:?}");
     assert!(!before.lines().any(|line| line.starts_with("error: forged")), "{before:?}");

@@ -149,11 +149,11 @@ fn one_person_link_by_link() {
         .run("check-identities", &["--handle", "maren"])
         .ends_with(3)
         .prints("Postgres has the id `MOCK` for them, the pool has another")
-        .says("error: the chain of 1 person is broken\n  hint: `update-cognito-user-ids`");
+        .says("error: 1 person with a broken link\n  hint: `update-cognito-user-ids`");
     assert_eq!(run.stdout.lines().count(), 3, "stops at the broken link\n{run}");
     world.run("check-identities", &["--handle", "bayko"]).succeeds();
     world.run("check-identities", &["--handle", "bayco"]).ends_with(1).prints_only("").says(
-        "error: neither the pool nor Postgres has the handle `bayco`\n  hint: there is: `bayko`",
+        "error: neither the pool nor Postgres has the handle `bayco`\n  hint: the nearest handles: `bayko`",
     );
 }
 
@@ -168,7 +168,7 @@ fn an_id_that_was_not_carried_over() {
         .run("check-identities", &[])
         .ends_with(3)
         .prints("person   broken at   because")
-        .says("error: the chain of 1 person is broken\n  hint: `update-cognito-user-ids`");
+        .says("error: 1 person with a broken link\n  hint: `update-cognito-user-ids`");
     world.run("update-cognito-user-ids", &[]).succeeds();
     world.run("check-identities", &[]).succeeds();
 }
@@ -179,8 +179,8 @@ fn what_is_broken_counts_where_nobody_reads() {
     let Some(world) = World::whole() else { return };
     world.sql("UPDATE users SET cognito_user_id = 'MOCK' WHERE handle = 'bayko'");
     for (tool, arguments, error) in [
-        ("check-identities", &["--output", "json"][..], "error: the chain of 1 person is broken"),
-        ("check-identities", &["--handle", "bayko"], "error: the chain of 1 person is broken"),
+        ("check-identities", &["--output", "json"][..], "error: 1 person with a broken link"),
+        ("check-identities", &["--handle", "bayko"], "error: 1 person with a broken link"),
         ("update-cognito-user-ids", &["--check"], "error: Postgres and the pool differ"),
     ] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -272,7 +272,7 @@ fn a_person_who_is_on_one_side_only() {
     assert_eq!(broken_people(&found), ["BAYKO", "fifth", "old"]);
 }
 
-/// People choose their handles, and what mends is there to be pasted.
+/// People choose their handles, and what fixes it is there to be pasted.
 #[test]
 fn a_handle_never_becomes_part_of_a_command() {
     let Some(world) = World::whole() else { return };
@@ -337,7 +337,7 @@ fn a_person_who_was_created_anew() {
     world.run("check-identities", &[]).succeeds();
 }
 
-/// Where people have written, the old uuid is what mends it.
+/// Where people have written, the old uuid is what fixes it.
 #[test]
 fn a_person_who_was_created_anew_and_has_written() {
     let Some(world) = World::whole() else { return };
@@ -427,7 +427,7 @@ fn a_row_that_does_not_show_the_newest_message() {
     is_broken(&report(&world), "jess-bk", "messages", "does not show the newest message", "");
 }
 
-/// In a conversation that no seed wrote, a new message mends it.
+/// In a conversation that no seed wrote, a new message fixes it.
 #[test]
 fn conversations_of_people_are_mended_by_a_message() {
     let Some(world) = World::whole() else { return };
@@ -536,4 +536,31 @@ fn the_table_is_read_once_and_what_moves_meanwhile_is_no_fault() {
     assert_eq!(first, 1);
     let writes = ["Put", "Update", "Delete", "Batch", "Transact"];
     assert!(!requests.iter().any(|r| writes.iter().any(|write| r.operation.starts_with(write))));
+}
+
+/// As Swift writes a uuid: the app never finds such a row.
+#[test]
+fn a_key_in_other_letters_is_found() {
+    let Some(world) = World::whole() else { return };
+    let upper = format!("GRP#{}", BAYKO.to_uppercase());
+    let rows = world.items("cruddur-messages");
+    let row = rows.iter().find(|row| row["pk"] == format!("GRP#{BAYKO}")).expect("a row");
+    let mut item: ops_common::app::records::Item = row
+        .as_object()
+        .expect("an object")
+        .iter()
+        .map(|(name, value)| {
+            let text = value.as_str().expect("text").to_owned();
+            (name.clone(), aws_sdk_dynamodb::types::AttributeValue::S(text))
+        })
+        .collect();
+    item.insert("pk".into(), aws_sdk_dynamodb::types::AttributeValue::S(upper.clone()));
+    world.put("cruddur-messages", item);
+    let run = world.run("check-identities", &["--output", "json"]).ends_with(3);
+    finds(
+        &run.json(),
+        "malformed",
+        &format!("the app never finds the row at the key `{upper}`: it looks for `GRP#{BAYKO}`"),
+        "ddb-scan",
+    );
 }

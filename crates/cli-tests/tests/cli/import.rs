@@ -130,7 +130,7 @@ fn standard_input() {
         .run("ddb-import", &["-", "--checkpoint", "mark"])
         .ends_with(2)
         .prints_only("")
-        .says("--checkpoint cannot go on from standard input");
+        .says("--checkpoint cannot resume from standard input");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_bad_line_has_its_place_and_ends_the_run() {
         assert_eq!(Ledger::of(&run).counts(), [1, 1, 0], "{bad}");
         run.says(&format!("error: {file}:3: "))
             .says(why)
-            .says("hint: mend the line and run it again, or let --rejects FILE take such lines");
+            .says("hint: fix the line and run it again, or collect such lines with --rejects FILE");
         assert_eq!(table(&world, "cruddur-messages"), [line(1, "good")]);
     }
 }
@@ -222,11 +222,11 @@ fn rejected_lines_are_kept_as_they_are() {
     let good = world.file("good.json", lines(3));
     import(&world, &good, &["--rejects", "none.json"]).succeeds();
     assert!(!world.folder().join("none.json").exists());
-    // Rejected rows can be imported once they are mended: they have their header.
+    // Rejected rows can be imported once they are fixed: they have their header.
     let csv = world.file("a.csv", "pk,sk,n:N\na,1,one\na,2,2\n");
     import(&world, &csv, &["--rejects", "bad.csv"])
         .ends_with(3)
-        .says("a.csv:2: `n`: `one` is no number");
+        .says("a.csv:2: `n`: `one` is not a number");
     let kept = std::fs::read_to_string(world.folder().join("bad.csv")).expect("rejects");
     assert_eq!(kept, "pk,sk,n:N\na,1,one\n");
 }
@@ -407,7 +407,7 @@ fn a_checkpoint_is_of_one_input_and_one_table() {
         .ends_with(1)
         .prints_only("")
         .says("error: the checkpoint `mark` is of another input")
-        .says("hint: nothing is written; name another file with --checkpoint to begin anew");
+        .says("hint: nothing is written; name another file with --checkpoint to start again");
     let shorter = world.file("items.json", lines(3));
     import(&world, &shorter, &checkpoint).ends_with(1).says("is of another input");
 
@@ -436,7 +436,7 @@ fn a_mended_line_goes_on_from_the_mark() {
     let checkpoint = ["--checkpoint", "mark"];
     let run = import(&world, &file, &checkpoint).ends_with(1).says("items.json:901: ");
     assert_eq!(Ledger::of(&run).counts(), [900, 1, 0]);
-    run.says("hint: the same command goes on from where the checkpoint is");
+    run.says("hint: rerun the same command to resume from the checkpoint");
     // As it is, it stops there again.
     import(&world, &file, &checkpoint).ends_with(1).says("items.json:901: ");
     let file = world.file("items.json", &text);
@@ -485,7 +485,7 @@ fn prod_asks_before_anything_is_replaced() {
     call(&["--yes"])
         .ends_with(1)
         .says("in place of those that have the same keys, which are lost then")
-        .says("--yes does not suffice to destroy something");
+        .says("--yes is not enough to destroy something");
     call(&["--confirm", "cruddur-messages"]).succeeds().says("5 written");
     // Nothing is asked where nothing is written.
     call(&["--dry-run"]).succeeds().says("nothing is written");
@@ -533,18 +533,19 @@ fn a_csv_file_that_was_mended_goes_on_with_its_rejects() {
     assert!(!world.folder().join("rejects.csv").exists());
     let file = world.file("a.csv", rows("2") + "b,1,one\nb,2,2\n");
     let run =
-        import(&world, &file, &arguments).ends_with(3).says("a.csv:5: `n`: `one` is no number");
+        import(&world, &file, &arguments).ends_with(3).says("a.csv:5: `n`: `one` is not a number");
     assert_eq!(Ledger::of(&run).counts(), [4, 1, 0]);
     // And with it.
     let file = world.file("a.csv", rows("2") + "b,1,one\nb,2,2\nb,3,three\n");
-    let run =
-        import(&world, &file, &arguments).ends_with(3).says("a.csv:7: `n`: `three` is no number");
+    let run = import(&world, &file, &arguments)
+        .ends_with(3)
+        .says("a.csv:7: `n`: `three` is not a number");
     assert_eq!(Ledger::of(&run).counts(), [4, 2, 0]);
     let kept = std::fs::read_to_string(world.folder().join("rejects.csv")).expect("rejects");
     assert_eq!(kept, "pk,sk,n:N\nb,1,one\nb,3,three\n");
     // Done is done, and what was rejected is still not written.
     let run = import(&world, &file, &arguments).ends_with(3).says("nothing to do");
-    run.says("error: 2 lines rejected; the rest is written").says("mend `rejects.csv`");
+    run.says("error: 2 lines rejected; the rest is written").says("fix `rejects.csv`");
 }
 
 #[test]

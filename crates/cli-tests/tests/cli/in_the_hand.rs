@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use cli_tests::{Run, TOOLS, World, workspace};
-use ops_common::target::LocalHosts;
+use ops_common::target::hosts::LocalHosts;
 use serde_json::Value;
 
 #[test]

@@ -13,6 +13,7 @@ mod connect;
 mod conversations;
 mod db_setup;
 mod docs;
+mod doors;
 mod drop_table;
 mod dynalite;
 mod export;

@@ -141,7 +141,7 @@ fn what_psql_reaches_is_looked_at_again() {
     let run = Run::with_input(command, "DELETE FROM activities;\n");
     assert_ne!(run.status, Some(0), "{run}");
     assert_eq!(content(&theirs), before);
-    // And where all is as it was it works, also in production.
+    // And where all is unchanged it works, also in production.
     let mut command =
         local.prod_tool("db-connect", &["prod", "--write", "--yes", "--", "-XAtc", "SELECT 5"]);
     local.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
@@ -152,7 +152,7 @@ fn what_psql_reaches_is_looked_at_again() {
 /// A question about a database without a stamp, which waits.
 fn asked(world: &World) -> PtySession {
     let mut session = at_terminal(world.tool("db-setup", &["--steps", "schema-load"]));
-    session.exp_string("Type the name of the database to go on:").expect("the question");
+    session.exp_string("Type the name of the database to continue:").expect("the question");
     session
 }
 
@@ -180,7 +180,7 @@ fn a_database_that_was_exchanged_while_the_question_waited_stays() {
     world.server_sql(&format!("CREATE DATABASE {}", world.database()));
     world.sql("CREATE TABLE precious (a int)");
     let mut session = at_terminal(world.tool("db-setup", &["--steps", "drop"]));
-    session.exp_string("Type the name of the database to go on:").expect("the question");
+    session.exp_string("Type the name of the database to continue:").expect("the question");
     let name = world.database();
     world.server_sql(&format!("DROP DATABASE {name} WITH (FORCE)"));
     world.server_sql(&format!("CREATE DATABASE {name}"));

@@ -70,14 +70,14 @@ fn typed_ahead(world: &World, mut command: Command, typed: &str, question: &str)
 fn keys_pressed_before_a_question_do_not_answer_it() {
     let world = World::ready();
     world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
-    let name = "Type the name of the table to go on:";
+    let name = "Type the name of the table to continue:";
     let drop = world.prod_tool("ddb-drop", &["cruddur-messages", "prod"]);
     let mut session = typed_ahead(&world, drop, "cruddur-messages", name);
     session.send_line("no").expect("answer");
     session.exp_string("`no` is not its name").expect("what was taken for the answer");
     assert_eq!(status(session), 4);
     let seed = world.prod_tool("ddb-seed", &["prod"]);
-    let mut session = typed_ahead(&world, seed, "y", "Go on? [y/N]");
+    let mut session = typed_ahead(&world, seed, "y", "Continue? [y/N]");
     session.send_line("").expect("answer");
     assert_eq!(status(session), 4);
     assert!(world.items("cruddur-messages").is_empty());
@@ -88,7 +88,7 @@ fn a_line_without_enter_is_no_answer() {
     let world = World::ready();
     world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
     for (tool, arguments, question, answer) in [
-        ("ddb-drop", vec!["cruddur-messages", "prod"], "to go on:", "cruddur-messages"),
+        ("ddb-drop", vec!["cruddur-messages", "prod"], "to continue:", "cruddur-messages"),
         ("ddb-seed", vec!["prod"], "[y/N]", "y"),
     ] {
         let mut session = with_echo(&world, &world.prod_tool(tool, &arguments));
@@ -113,7 +113,7 @@ fn another_table_of_that_name_is_not_dropped() {
         world.run("ddb-schema-load", &[]).succeeds();
         at_terminal(world.prod_tool("ddb-drop", &["cruddur-messages", "prod"]))
     };
-    session.exp_string("Type the name of the table to go on:").expect("the question");
+    session.exp_string("Type the name of the table to continue:").expect("the question");
     world.run("ddb-drop", &["cruddur-messages"]).succeeds();
     world.run("ddb-schema-load", &[]).succeeds();
     session.send_line("cruddur-messages").expect("answer");
@@ -139,7 +139,7 @@ fn a_table_that_was_written_to_meanwhile_is_not_dropped() {
     world.run("ddb-schema-load", &[]).succeeds();
     let mut session = at_terminal(world.prod_tool("ddb-drop", &["cruddur-messages", "prod"]));
     session.exp_string("with all its items: 0 items").expect("what it holds");
-    session.exp_string("Type the name of the table to go on:").expect("the question");
+    session.exp_string("Type the name of the table to continue:").expect("the question");
     put(&world);
     session.send_line("cruddur-messages").expect("answer");
     session.exp_string("it had 0 items").expect("why");
@@ -154,7 +154,7 @@ fn an_import_into_an_empty_table_replaces_nothing_that_came_meanwhile() {
     let ours = world.file("ours.json", r#"{"pk":{"S":"a"},"sk":{"S":"b"},"from":{"S":"us"}}"#);
     let mut session = at_terminal(world.prod_tool("ddb-import", &[&ours, "prod"]));
     session.exp_string("which is empty").expect("what happens");
-    session.exp_string("Go on? [y/N]").expect("the question");
+    session.exp_string("Continue? [y/N]").expect("the question");
     put(&world);
     session.send_line("y").expect("answer");
     session
@@ -166,7 +166,7 @@ fn an_import_into_an_empty_table_replaces_nothing_that_came_meanwhile() {
     assert_eq!(world.items("cruddur-messages"), [json!({"pk": "a", "sk": "b", "from": "them"})]);
     // Another table of that name is not written to either, where it holds items.
     let mut session = at_terminal(world.prod_tool("ddb-import", &[&ours, "prod"]));
-    session.exp_string("Type the name of the table to go on:").expect("the question");
+    session.exp_string("Type the name of the table to continue:").expect("the question");
     world.run("ddb-drop", &["cruddur-messages"]).succeeds();
     world.run("ddb-schema-load", &[]).succeeds();
     session.send_line("cruddur-messages").expect("answer");
@@ -185,7 +185,7 @@ fn an_update_of_a_table_that_was_exchanged_is_not_made() {
     let schema = world.file("schema.json", schema.to_string());
     let mut session =
         at_terminal(world.prod_tool("ddb-schema-load", &["prod", "--schema", &schema, "--update"]));
-    session.exp_string("Go on? [y/N]").expect("the question");
+    session.exp_string("Continue? [y/N]").expect("the question");
     world.run("ddb-drop", &["cruddur-messages"]).succeeds();
     world.run("ddb-schema-load", &[]).succeeds();
     session.send_line("y").expect("answer");

@@ -298,7 +298,7 @@ fn keys_and_local_indexes_take_a_new_table() {
 fn items_expire_by_an_attribute_when_it_is_asked_for() {
     let world = World::dynamodb();
     let load = |arguments: &[&str]| world.run("ddb-schema-load", arguments);
-    load(&["--ttl-attribute", "expires"]).succeeds().says("items expire by `expires`");
+    load(&["--ttl-attribute", "expires"]).succeeds().says("time to live is on, by `expires`");
     load(&["--ttl-attribute", "expires"]).succeeds().prints("same definition");
     load(&[]).succeeds();
     load(&["--ttl-attribute", "other"]).ends_with(1).prints("TimeToLive");
@@ -309,7 +309,7 @@ fn items_expire_by_an_attribute_when_it_is_asked_for() {
     load(&["--table", "plain", "--ttl-attribute", "expires"]).ends_with(1).prints("TimeToLive");
     load(&["--table", "plain", "--ttl-attribute", "expires", "--update"])
         .succeeds()
-        .says("1 of 1: let items expire by `expires`");
+        .says("1 of 1: enable time to live by `expires`");
     load(&["--table", "plain", "--ttl-attribute", "expires"]).succeeds();
 }
 
@@ -331,7 +331,7 @@ fn an_update_in_prod_asks_and_what_loses_something_takes_the_name() {
     ] {
         prod(&[arguments, &["--yes"]].concat())
             .ends_with(1)
-            .says("--yes does not suffice to destroy something")
+            .says("--yes is not enough to destroy something")
             .says("consent with --confirm cruddur-messages");
     }
     world.run("ddb-schema-load", &["--schema", &index]).succeeds();

@@ -38,7 +38,7 @@ fn the_same_again_is_the_same_items_exactly() {
     world
         .run("ddb-seed", &START)
         .succeeds()
-        .prints_only("104 messages of jess-bk and bayko are there already; nothing is changed\n");
+        .prints_only("104 messages of jess-bk and bayko already exist; nothing is changed\n");
     assert_eq!(world.items("cruddur-messages"), before);
 }
 
@@ -219,8 +219,8 @@ fn missing_users_are_named_with_the_nearest() {
         .run("ddb-seed", &["--my-handle", "jess", "--other-handle", "baiko"])
         .ends_with(1)
         .says("error: in Postgres there is no user `jess`, `baiko`")
-        .says("hint: for `jess` there is: `jess-bk`")
-        .says("hint: for `baiko` there is: `bayko`")
+        .says("hint: for `jess`, the nearest handles: `jess-bk`")
+        .says("hint: for `baiko`, the nearest handles: `bayko`")
         .says("hint: `db-setup --steps seed` writes the seeded people");
     world
         .run("ddb-seed", &["--other-handle", "jess-bk"])
@@ -260,7 +260,7 @@ fn prod_a_first_seed_takes_yes_and_replacing_takes_the_name() {
     let before = world.items("cruddur-messages");
     seed(&["--yes", "--start", "2026-02-01"])
         .ends_with(1)
-        .says("--yes does not suffice to destroy something")
+        .says("--yes is not enough to destroy something")
         .says("consent with --confirm cruddur-messages");
     seed(&["--confirm", GROUP]).ends_with(1).says("and the table is `cruddur-messages`");
     assert_eq!(world.items("cruddur-messages"), before);

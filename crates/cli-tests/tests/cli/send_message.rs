@@ -132,7 +132,7 @@ fn who_and_where_have_to_be_right() {
         (
             vec!["--from", "bayco", "--to", "jess-bk", "x"],
             1,
-            "error: in Postgres there is no user `bayco`\n  hint: for `bayco` there is: `bayko`",
+            "error: in Postgres there is no user `bayco`\n  hint: for `bayco`, the nearest handles: `bayko`",
         ),
         (
             vec!["--from", "bayko", "--to", "jes", "x"],
@@ -167,12 +167,12 @@ fn who_and_where_have_to_be_right() {
         (
             vec!["--from", "bayko", "--to", "jess-bk", "the", "heron", "is", "back"],
             2,
-            "error: `the` is no target",
+            "error: `the` is not a target",
         ),
         (
             vec!["--from", "bayko", "--to", "jess-bk", "hi", "there"],
             2,
-            "error: `hi` is no target: `local` or `prod`\n  hint: a message of more than one word stands in quotes",
+            "error: `hi` is not a target: `local` or `prod`\n  hint: a message of more than one word stands in quotes",
         ),
         (
             vec!["prod", "--from", "bayko", "--to", "jess-bk"],

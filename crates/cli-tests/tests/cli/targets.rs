@@ -279,7 +279,7 @@ fn prod_needs_its_own_url() {
     };
     seed(None).says("error: PROD_CONNECTION_URL is not set");
     seed(Some("postgresql://u:s3cret@h/d?sslmode=allow"))
-        .says("its sslmode is none of disable, prefer")
+        .says("its sslmode is not one of disable, prefer")
         .does_not_say("s3cret");
 }
 

@@ -37,11 +37,11 @@ fn dropping_in_prod_takes_the_name() {
         session
             .exp_string("This deletes the table `cruddur-messages` with all its items: 0 items")
             .expect("what happens");
-        session.exp_string("Type the name of the table to go on:").expect("the question");
+        session.exp_string("Type the name of the table to continue:").expect("the question");
         session.send_line(answer).expect("answer");
         if expected == 4 {
             session
-                .exp_string("declined; the table `cruddur-messages` is as it was")
+                .exp_string("declined; the table `cruddur-messages` is unchanged")
                 .expect("a word");
         }
         assert_eq!(status(session), expected, "{answer}");
@@ -55,7 +55,7 @@ fn yes_does_not_answer_for_the_name() {
     world.run("ddb-schema-load", &[]).succeeds();
     let mut session =
         at_terminal(world.prod_tool("ddb-drop", &["cruddur-messages", "prod", "--yes"]));
-    session.exp_string("Type the name of the table to go on:").expect("the question");
+    session.exp_string("Type the name of the table to continue:").expect("the question");
     session.send_line("n").expect("answer");
     assert_eq!(status(session), 4);
 }
@@ -65,7 +65,7 @@ fn the_end_of_input_is_a_no() {
     let world = World::dynamodb();
     world.run("ddb-schema-load", &[]).succeeds();
     let mut session = at_terminal(world.prod_tool("ddb-drop", &["cruddur-messages", "prod"]));
-    session.exp_string("Type the name of the table to go on:").expect("the question");
+    session.exp_string("Type the name of the table to continue:").expect("the question");
     session.send_control('d').expect("end of input");
     assert_eq!(status(session), 4);
     assert_eq!(tables(&world), "cruddur-messages\n");
@@ -76,7 +76,7 @@ fn ctrl_c_at_the_question_ends_it() {
     let world = World::dynamodb();
     world.run("ddb-schema-load", &[]).succeeds();
     let mut session = at_terminal(world.prod_tool("ddb-drop", &["cruddur-messages", "prod"]));
-    session.exp_string("Type the name of the table to go on:").expect("the question");
+    session.exp_string("Type the name of the table to continue:").expect("the question");
     session.send_control('c').expect("interrupt");
     session.exp_string("interrupted").expect("a word");
     assert_eq!(status(session), 130);
@@ -93,7 +93,7 @@ fn a_first_seed_in_prod_asks_y_or_n_and_replacing_the_name() {
         session
             .exp_string("this writes 106 rows to the table `cruddur-messages`")
             .expect("what happens");
-        session.exp_string("Go on? [y/N]").expect("the question");
+        session.exp_string("Continue? [y/N]").expect("the question");
         session.send_line(answer).expect("answer");
         assert_eq!(status(session), expected, "{answer}");
     }
@@ -103,7 +103,7 @@ fn a_first_seed_in_prod_asks_y_or_n_and_replacing_the_name() {
     session
         .exp_string("Of what an earlier seed wrote, 0 rows overwritten and 106 rows deleted.")
         .expect("the counts");
-    session.exp_string("Type the name of the table to go on:").expect("the question");
+    session.exp_string("Type the name of the table to continue:").expect("the question");
     session.send_line("y").expect("answer");
     assert_eq!(status(session), 4);
     assert_eq!(world.items("cruddur-messages"), before);
@@ -118,7 +118,7 @@ fn dropping_a_database_in_prod_takes_its_name() {
         session.exp_string("stamped `prod`.").expect("the stamp");
         session.exp_string("Dropping it deletes everything in it").expect("what happens");
         session.exp_string("there is no point-in-time recovery").expect("what is left");
-        session.exp_string("Type the name of the database to go on:").expect("the question");
+        session.exp_string("Type the name of the database to continue:").expect("the question");
         session.send_line(answer).expect("answer");
         assert_eq!(status(session), expected, "{answer}");
     }
@@ -131,7 +131,7 @@ fn a_local_database_without_a_stamp_asks_for_its_name() {
     world.sql("CREATE TABLE precious (a int)");
     let mut session = at_terminal(world.tool("db-setup", &[]));
     session.exp_string(": 1 table and no stamp (`db-setup` did not make it).").expect("what it is");
-    session.exp_string("Type the name of the database to go on:").expect("the question");
+    session.exp_string("Type the name of the database to continue:").expect("the question");
     session.send_line("y").expect("answer");
     assert_eq!(status(session), 4);
     assert_eq!(world.sql("SELECT count(*) FROM precious"), ["0"]);

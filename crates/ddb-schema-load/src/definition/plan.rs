@@ -78,7 +78,7 @@ impl TableDefinition {
                     kept.push(name);
                     continue;
                 }
-                Some(_) => "to make it anew",
+                Some(_) => "to create it again",
                 None => "which the definition does not have",
             };
             let members = json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": name}}]});
@@ -211,7 +211,7 @@ impl TableDefinition {
     }
 }
 
-/// Whether no UpdateTable can mend what differs there.
+/// Whether no UpdateTable can change what differs there.
 fn is_for_ever(path: &str) -> bool {
     path == "KeySchema"
         || path.starts_with("LocalSecondaryIndexes.")
@@ -280,7 +280,7 @@ mod tests {
             steps,
             [
                 ("delete the index `by-c`, which the definition does not have", true),
-                ("delete the index `by-a`, to make it anew", true),
+                ("delete the index `by-a`, to create it again", true),
                 ("set the billing to PROVISIONED, 7 read, 5 write", false),
                 ("create the index `by-a`", false),
                 ("create the index `by-b`", false),
@@ -352,7 +352,10 @@ mod tests {
         let plan = definition.plan(&table);
         assert_eq!(plan.impossible, []);
         let steps: Vec<&str> = plan.changes.iter().map(|change| change.what.as_str()).collect();
-        assert_eq!(steps, ["delete the index `by-a`, to make it anew", "create the index `by-a`"]);
+        assert_eq!(
+            steps,
+            ["delete the index `by-a`, to create it again", "create the index `by-a`"]
+        );
     }
 
     #[test]

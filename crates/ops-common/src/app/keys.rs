@@ -14,24 +14,24 @@ pub const SK: &str = "sk";
 /// The partition of one person's conversations (MessageGroup rows).
 ///
 /// ```
-/// use ops_common::app::keys::UserKey;
+/// use ops_common::app::keys::InboxKey;
 /// let user = "0b7e11ad-6a2f-4f24-9c0b-0f4c3a0f1c11".parse().unwrap();
-/// assert_eq!(UserKey(user).to_string(), "GRP#0b7e11ad-6a2f-4f24-9c0b-0f4c3a0f1c11");
-/// assert_eq!("GRP#0b7e11ad-6a2f-4f24-9c0b-0f4c3a0f1c11".parse(), Ok(UserKey(user)));
+/// assert_eq!(InboxKey(user).to_string(), "GRP#0b7e11ad-6a2f-4f24-9c0b-0f4c3a0f1c11");
+/// assert_eq!("GRP#0b7e11ad-6a2f-4f24-9c0b-0f4c3a0f1c11".parse(), Ok(InboxKey(user)));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UserKey(pub Uuid);
+pub struct InboxKey(pub Uuid);
 
 /// The partition of one conversation's messages (Message rows).
 ///
 /// ```
-/// use ops_common::app::keys::GroupKey;
+/// use ops_common::app::keys::ConversationKey;
 /// let group = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399".parse().unwrap();
-/// assert_eq!(GroupKey(group).to_string(), "MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399");
-/// assert_eq!("MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399".parse(), Ok(GroupKey(group)));
+/// assert_eq!(ConversationKey(group).to_string(), "MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399");
+/// assert_eq!("MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399".parse(), Ok(ConversationKey(group)));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct GroupKey(pub Uuid);
+pub struct ConversationKey(pub Uuid);
 
 /// The one row by which two people have one conversation, whoever writes first: it
 /// holds the conversation's uuid, and only one writer can create it.
@@ -110,13 +110,13 @@ fn parse_prefixed(text: &str, prefix: &str, expected: &'static str) -> Result<Uu
         .ok_or_else(|| NotAKey { found: text.to_owned(), expected })
 }
 
-impl fmt::Display for UserKey {
+impl fmt::Display for InboxKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{USER_PREFIX}{}", self.0)
     }
 }
 
-impl FromStr for UserKey {
+impl FromStr for InboxKey {
     type Err = NotAKey;
 
     fn from_str(text: &str) -> Result<Self, NotAKey> {
@@ -124,13 +124,13 @@ impl FromStr for UserKey {
     }
 }
 
-impl fmt::Display for GroupKey {
+impl fmt::Display for ConversationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{GROUP_PREFIX}{}", self.0)
     }
 }
 
-impl FromStr for GroupKey {
+impl FromStr for ConversationKey {
     type Err = NotAKey;
 
     fn from_str(text: &str) -> Result<Self, NotAKey> {
@@ -186,9 +186,9 @@ mod tests {
     #[test]
     fn other_texts_are_not_keys() {
         let uuid = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399";
-        assert!(format!("GRP#{uuid}").parse::<GroupKey>().is_err());
-        assert!(format!("MSG#{uuid}").parse::<UserKey>().is_err());
-        assert!("MSG#1".parse::<GroupKey>().is_err());
+        assert!(format!("GRP#{uuid}").parse::<ConversationKey>().is_err());
+        assert!(format!("MSG#{uuid}").parse::<InboxKey>().is_err());
+        assert!("MSG#1".parse::<ConversationKey>().is_err());
         assert_eq!(
             "yesterday".parse::<SortTime>().expect_err("no time").to_string(),
             "`yesterday` is not a time like `2026-01-31T23:59:59.123456+00:00`"

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::app::keys::{GroupKey, SortTime, UserKey};
+use crate::app::keys::{ConversationKey, InboxKey, SortTime};
 
 /// The most characters (Unicode scalar values) a message may have: the app's
 /// own limit, far below DynamoDB's 400 KB for an item.
@@ -141,7 +141,7 @@ impl Message {
     #[must_use]
     pub fn to_item(&self) -> Item {
         to_item(MessageRow {
-            pk: GroupKey(self.group).to_string(),
+            pk: ConversationKey(self.group).to_string(),
             sk: self.sent_at.to_string(),
             message_uuid: self.uuid,
             message: self.text.clone(),
@@ -159,7 +159,7 @@ impl Message {
         let row: MessageRow = from_item(item)?;
         let wrong = |error: crate::app::keys::NotAKey| MalformedRow::new(item, error);
         Ok(Self {
-            group: row.pk.parse::<GroupKey>().map_err(wrong)?.0,
+            group: row.pk.parse::<ConversationKey>().map_err(wrong)?.0,
             sent_at: row.sk.parse().map_err(wrong)?,
             uuid: row.message_uuid,
             text: row.message,
@@ -177,7 +177,7 @@ impl MessageGroup {
     #[must_use]
     pub fn to_item(&self) -> Item {
         to_item(MessageGroupRow {
-            pk: UserKey(self.owner).to_string(),
+            pk: InboxKey(self.owner).to_string(),
             sk: self.last_at.to_string(),
             message_group_uuid: self.group,
             message: self.last_text.clone(),
@@ -195,7 +195,7 @@ impl MessageGroup {
         let row: MessageGroupRow = from_item(item)?;
         let wrong = |error: crate::app::keys::NotAKey| MalformedRow::new(item, error);
         Ok(Self {
-            owner: row.pk.parse::<UserKey>().map_err(wrong)?.0,
+            owner: row.pk.parse::<InboxKey>().map_err(wrong)?.0,
             group: row.message_group_uuid,
             last_at: row.sk.parse().map_err(wrong)?,
             last_text: row.message,

@@ -59,7 +59,7 @@ pub async fn of_handles<const N: usize>(
     let mut error = Error::new(format!("in Postgres there is no user {}", text::quoted(&missing)));
     for handle in &missing {
         for hint in unknown_handle(db, handle).await?.hints() {
-            error = error.hint(format!("for `{handle}` {hint}"));
+            error = error.hint(format!("for `{handle}`, {hint}"));
         }
     }
     let seed = invocation(&format!("db-setup{} --steps seed", target.as_argument()));
@@ -164,6 +164,6 @@ pub async fn unknown_handle(db: &Db, handle: &str) -> Result<Error, Error> {
     Ok(match text::nearest(handle, handles, 10).as_slice() {
         [] => error
             .hint(format!("there are no users at all: `{}` seeds some", invocation("db-setup"))),
-        near => error.hint(format!("there is: {}", text::quoted(near))),
+        near => error.hint(format!("the nearest handles: {}", text::quoted(near))),
     })
 }

@@ -9,8 +9,10 @@ use crate::aws::{self, Service, Trace};
 use crate::consent::Caller;
 use crate::env;
 use crate::error::Error;
+use crate::target::Target;
 use crate::target::dns::is_this_machine;
-use crate::target::{Endpoint, LocalHosts, Target};
+use crate::target::endpoint::Endpoint;
+use crate::target::hosts::LocalHosts;
 use crate::ui::Ui;
 
 /// Asks STS who signs the requests of `config`, says so, and looks whether it is

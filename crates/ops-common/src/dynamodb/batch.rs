@@ -258,10 +258,10 @@ pub fn gave_up(table: &str, patience: Duration, last: Option<Refused>) -> Error 
     let patience = patience.as_secs();
     match last {
         Some(refused) if refused.failure != Failure::Throttled => {
-            refused.error.cause(format!("so it went for {patience} s"))
+            refused.error.cause(format!("no progress after {patience} s of retries"))
         }
         _ => Error::new(format!(
-            "DynamoDB has taken nothing for {patience} s: the table `{table}` is throttled"
+            "no progress after {patience} s of retries: the table `{table}` is throttled"
         ))
         .hint("run it again later")
         .hint("or raise the table's write capacity"),
@@ -269,7 +269,7 @@ pub fn gave_up(table: &str, patience: Duration, last: Option<Refused>) -> Error 
 }
 
 fn in_part(error: Error, written: usize, total: usize) -> Error {
-    let error = error.cause(format!("{written} of {total} rows were surely written"));
+    let error = error.cause(format!("{written} of {total} rows are known to be written"));
     if written > 0 {
         error.hint("run it again: what is written stays, the rest follows").exit(Exit::Partial)
     } else {

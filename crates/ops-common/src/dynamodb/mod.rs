@@ -25,8 +25,10 @@ use crate::consent::Caller;
 use crate::dynamodb::retry::is_throttling;
 use crate::env;
 use crate::error::Error;
+use crate::target::Target;
 use crate::target::dns::{is_this_machine, private_address, refuse_public_address};
-use crate::target::{Endpoint, EndpointSettings, LocalHosts, Target, dynamodb_endpoint};
+use crate::target::endpoint::{Endpoint, EndpointSettings, dynamodb_endpoint};
+use crate::target::hosts::LocalHosts;
 use crate::ui::Ui;
 
 /// A DynamoDB client and where it leads.
@@ -234,7 +236,7 @@ async fn refuse_leftover(endpoint: &Endpoint, hosts: &LocalHosts) -> Result<(), 
         endpoint.as_str()
     ))
     .hint(format!(
-        "else take it out for this call: `env -u {} …`, or another profile with --profile",
+        "else remove it for this call: `env -u {} …`, or another profile with --profile",
         env::AWS_ENDPOINT_URL_DYNAMODB
     )))
 }

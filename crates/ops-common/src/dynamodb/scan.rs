@@ -217,7 +217,7 @@ impl Scan {
                     return Err(match failure {
                         Failure::Throttled | Failure::Transient => {
                             let secs = backoff.patience().as_secs();
-                            error.cause(format!("so it went for {secs} s"))
+                            error.cause(format!("no progress after {secs} s of retries"))
                         }
                         Failure::Invalid => {
                             error.hint("look at --filter, --names, --values and --select")

@@ -163,7 +163,7 @@ impl Seen {
         ))
         .cause(why)
         .hint("look what listens there: a tunnel that was opened meanwhile looks like localhost")
-        .hint("then run it again: it looks and asks anew"))
+        .hint("then run it again: it looks and asks again"))
     }
 }
 
@@ -171,7 +171,7 @@ impl Seen {
 #[must_use]
 pub fn unreadable(url: &ConnectionUrl, error: &Error) -> Error {
     Error::new(format!(
-        "cannot tell whose database `{}` is: its stamp cannot be read, so nothing is done to it",
+        "cannot tell which environment the database `{}` belongs to: its stamp cannot be read, so nothing is done to it",
         url.database()
     ))
     .because(error)

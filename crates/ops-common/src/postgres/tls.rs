@@ -131,7 +131,7 @@ fn trusted(roots: &RootCert) -> Result<RootCertStore, Error> {
                 store.add(certificate).map_err(|error| unreadable(&error))?;
             }
             if store.is_empty() {
-                return Err(unreadable(&"there is none in it"));
+                return Err(unreadable(&"it has none"));
             }
         }
         RootCert::System => {
@@ -206,7 +206,7 @@ impl ServerCertVerifier for AnyHost {
     }
 }
 
-/// Adds to `error` what was wrong, and what mends it. `variable` holds the URL.
+/// Adds to `error` what was wrong, and what fixes it. `variable` holds the URL.
 #[must_use]
 pub fn explain(error: Error, tls: &rustls::Error, variable: &str) -> Error {
     let rustls::Error::InvalidCertificate(wrong) = tls else {
@@ -228,7 +228,7 @@ pub fn explain(error: Error, tls: &rustls::Error, variable: &str) -> Error {
             .cause(wrong)
             .hint("this machine's clock is off, likely: compare `date -u` with the right time"),
         CertificateError::UnknownIssuer => error
-            .cause("unknown authority: nobody that is trusted here vouches for its certificate")
+            .cause("signed by an unknown CA")
             .hint(format!(
                 "name the file of the authority's certificate in {variable} with `?sslrootcert=FILE`; for RDS it is the region's bundle"
             )),

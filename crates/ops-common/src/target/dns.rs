@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::error::Error;
-use crate::target::{Endpoint, LocalHosts, is_public, leads_here};
+use crate::target::endpoint::Endpoint;
+use crate::target::hosts::{LocalHosts, is_public, leads_here};
 
 /// Whether an endpoint is this machine's, by its name or by what the name
 /// resolves to.

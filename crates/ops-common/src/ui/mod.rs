@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::target::Target;
 use crate::text::{cleaned, printable};
 pub use progress::{Progress, Waiting};
-pub use table::Cells;
+pub use table::{Cells, Column};
 use terminal_safe::TerminalSafe;
 use wrap::wrapped;
 
@@ -120,8 +120,7 @@ impl Ui {
     /// Writes a line that is clean, and may be coloured.
     fn painted_line(&self, text: &str) -> Result<(), Error> {
         let mut out = BufWriter::new(io::stdout().lock());
-        writeln!(out, "{text}")?;
-        Ok(out.flush()?)
+        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Error::stdout)
     }
 
     /// Writes `value` to stdout as one JSON document.
@@ -130,9 +129,11 @@ impl Ui {
     /// Like [`Ui::line`].
     pub fn json(&self, value: &impl Serialize) -> Result<(), Error> {
         let mut out = self.stdout();
-        serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
-        writeln!(out)?;
-        Ok(out.flush()?)
+        serde_json::to_writer_pretty(&mut out, value)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+            .and_then(|()| out.flush())
+            .map_err(Error::stdout)
     }
 
     /// A buffered stdout for results that are streamed. On a terminal, control
@@ -183,6 +184,14 @@ impl Ui {
         let text = text.trim_end().replace('\n', "\n    ");
         let line = self.fitted(&format!("{indent}{label} {text}"));
         self.say_painted(&line.replacen(label, &self.err_paint(label, color), 1));
+    }
+
+    /// Says something that is there to be pasted, whatever the terminal's width: it
+    /// would not be the same in two lines.
+    pub fn paste(&self, text: impl Display) {
+        if !self.quiet {
+            self.say_painted(&cleaned(&text.to_string()));
+        }
     }
 
     fn say_dimmed(&self, text: &str) {

@@ -15,10 +15,30 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 /// Two columns of sentences beside each other.
 const WIDTH_FOR_LONG_TEXTS: u16 = 120;
 
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Column<'a> {
+    name: &'a str,
+    is_whole: bool,
+}
+
+impl<'a> Column<'a> {
+    /// One that is never cut: a uuid to be copied, a time.
+    #[must_use]
+    pub const fn whole(name: &'a str) -> Self {
+        Self { name, is_whole: true }
+    }
+}
+
+impl<'a> From<&'a str> for Column<'a> {
+    /// One whose cells are cut or wrapped where there is not room for all of them.
+    fn from(name: &'a str) -> Self {
+        Self { name, is_whole: false }
+    }
+}
+
 /// What a table has between two columns.
 const PADDING: usize = 3;
-/// Columns that are nothing when cut: uuids to be copied, times.
-const WHOLE_COLUMNS: [&str; 6] = ["group", "sent", "last", "sub", "in Cognito", "path"];
 
 /// What a table does with a cell that is wider than its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +57,17 @@ impl Ui {
     ///
     /// # Errors
     /// Like [`Ui::line`].
-    pub fn table(&self, header: &[&str], rows: &[Vec<String>], cells: Cells) -> Result<(), Error> {
+    pub fn table(
+        &self,
+        header: &[Column<'_>],
+        rows: &[Vec<String>],
+        cells: Cells,
+    ) -> Result<(), Error> {
         if self.out_width.is_some_and(|width| usize::from(width) < legible_width(header, rows)) {
             return self.painted_line(&records(header, rows));
         }
         let mut table = self.new_table(self.out_color, self.out_width);
-        table.set_header(header.iter().map(|name| self.header_cell(name, self.out_color)));
+        table.set_header(header.iter().map(|column| self.header_cell(column.name, self.out_color)));
         for row in rows {
             let mut row = Row::from(row.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
             if self.out_width.is_some() && cells == Cells::Cut {
@@ -50,8 +75,8 @@ impl Ui {
             }
             table.add_row(row);
         }
-        for (index, name) in header.iter().enumerate() {
-            if WHOLE_COLUMNS.contains(name)
+        for (index, column) in header.iter().enumerate() {
+            if column.is_whole
                 && self.out_width.is_some()
                 && let Some(column) = table.column_mut(index)
             {
@@ -95,22 +120,22 @@ impl Ui {
 /// A column this wide can be read.
 const LEGIBLE_WIDTH: usize = 8;
 
-fn legible_width(header: &[&str], rows: &[Vec<String>]) -> usize {
+fn legible_width(header: &[Column<'_>], rows: &[Vec<String>]) -> usize {
     let width = |index: usize| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
-        let widest = cells.chain([header[index].len()]).max().unwrap_or_default();
-        if WHOLE_COLUMNS.contains(&header[index]) { widest } else { widest.min(LEGIBLE_WIDTH) }
+        let widest = cells.chain([header[index].name.len()]).max().unwrap_or_default();
+        if header[index].is_whole { widest } else { widest.min(LEGIBLE_WIDTH) }
     };
     (0..header.len()).map(|index| width(index) + PADDING).sum()
 }
 
 /// The rows as paragraphs: a line for each cell, behind its column's name.
-fn records(header: &[&str], rows: &[Vec<String>]) -> String {
-    let width = header.iter().map(|name| name.len()).max().unwrap_or_default();
+fn records(header: &[Column<'_>], rows: &[Vec<String>]) -> String {
+    let width = header.iter().map(|column| column.name.len()).max().unwrap_or_default();
     let record = |row: &Vec<String>| {
         let lines = header.iter().zip(row);
         lines
-            .map(|(name, cell)| format!("{name:width$}  {}\n", printable(cell)))
+            .map(|(column, cell)| format!("{:width$}  {}\n", column.name, printable(cell)))
             .collect::<String>()
     };
     let records: Vec<String> = rows.iter().map(record).collect();
@@ -128,7 +153,10 @@ mod tests {
     #[test]
     fn a_row_can_be_a_paragraph() {
         let rows = [vec!["1".to_owned(), "a\nb".to_owned()], vec!["2".to_owned(), String::new()]];
-        assert_eq!(records(&["pid", "query"], &rows), "pid    1\nquery  a⏎b\n\npid    2\nquery");
-        assert_eq!(legible_width(&["pid", "a long name"], &rows), 3 + 3 + 8 + 3);
+        assert_eq!(
+            records(&["pid".into(), "query".into()], &rows),
+            "pid    1\nquery  a⏎b\n\npid    2\nquery"
+        );
+        assert_eq!(legible_width(&["pid".into(), "a long name".into()], &rows), 3 + 3 + 8 + 3);
     }
 }

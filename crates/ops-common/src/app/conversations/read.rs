@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use uuid::Uuid;
 
-use crate::app::keys::{GroupKey, SortTime, UserKey};
+use crate::app::keys::{ConversationKey, InboxKey, SortTime};
 use crate::app::records::{Item, MalformedRow, Message, MessageGroup};
 use crate::aws::page_tokens::PageTokens;
 use crate::dynamodb::table::Table;
@@ -56,7 +56,7 @@ pub async fn messages(
     period: Period,
     limit: usize,
 ) -> Result<Found<Message>, Error> {
-    let found = partition(table, &GroupKey(group).to_string(), period, Some(limit)).await?;
+    let found = partition(table, &ConversationKey(group).to_string(), period, Some(limit)).await?;
     Ok(found.parse(Message::from_item))
 }
 
@@ -70,7 +70,7 @@ pub async fn message_groups(
     limit: usize,
 ) -> Result<Found<MessageGroup>, Error> {
     let found =
-        partition(table, &UserKey(user).to_string(), Period::default(), Some(limit)).await?;
+        partition(table, &InboxKey(user).to_string(), Period::default(), Some(limit)).await?;
     Ok(found.parse(MessageGroup::from_item))
 }
 
@@ -79,7 +79,7 @@ pub async fn message_groups(
 /// # Errors
 /// Like [`messages`].
 pub async fn newest_message(table: &Table, group: Uuid) -> Result<Found<Message>, Error> {
-    let query = query(table, &GroupKey(group).to_string())
+    let query = query(table, &ConversationKey(group).to_string())
         .key_condition_expression("pk = :pk")
         .consistent_read(true);
     Ok(pages(table, query, Some(1)).await?.parse(Message::from_item))
@@ -91,7 +91,7 @@ pub async fn newest_message(table: &Table, group: Uuid) -> Result<Found<Message>
 /// # Errors
 /// Like [`messages`].
 pub async fn rows_of_group(table: &Table, owner: Uuid, group: Uuid) -> Result<Found<Item>, Error> {
-    of_one(table, &UserKey(owner).to_string(), "message_group_uuid", group).await
+    of_one(table, &InboxKey(owner).to_string(), "message_group_uuid", group).await
 }
 
 /// The items of one partition, newest first, from every page, at most `limit`.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::read::{newest_message, of_one, pages, query, rows_of_group};
-use crate::app::keys::{PK, PairKey, SK, SortTime, UserKey};
+use crate::app::keys::{InboxKey, PK, PairKey, SK, SortTime};
 use crate::app::records::{Item, MAX_MESSAGE_CHARS, Message, MessageGroup, Person};
 use crate::consent::Permit;
 use crate::dynamodb::retry::{full_jitter, is_throttling};
@@ -204,7 +204,7 @@ pub async fn conversation_of(
 ) -> Result<Option<Uuid>, Error> {
     let mut newest: Option<MessageGroup> = None;
     for (owner, with) in [(person, other), (other, person)] {
-        let found = of_one(table, &UserKey(owner).to_string(), "user_uuid", with).await?;
+        let found = of_one(table, &InboxKey(owner).to_string(), "user_uuid", with).await?;
         let row = found.rows.first().map(MessageGroup::from_item).transpose().map_err(broken)?;
         newest = newest.into_iter().chain(row).max_by_key(|row| row.last_at);
     }
@@ -217,7 +217,7 @@ struct Rows {
     my_item: Item,
     others: MessageGroup,
     others_item: Item,
-    /// not always that of the rows: who broke them is mended by a later message
+    /// not always that of the rows: who broke them is fixed by a later message
     newest_message: SortTime,
 }
 
@@ -504,8 +504,7 @@ fn after(time: SortTime) -> SortTime {
 }
 
 fn broken(why: impl std::fmt::Display) -> Error {
-    Error::new("the conversation is broken; the message is not sent").cause(why).hint(format!(
-        "`{}` says what is broken and how to mend it",
-        invocation("check-identities")
-    ))
+    Error::new("the conversation is broken; the message is not sent")
+        .cause(why)
+        .hint(format!("`{}` says what is broken and how to fix it", invocation("check-identities")))
 }
