@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cognito_list_users::pool::{ByHandle, User};
+use ops_common::app::keys::InboxKey;
 use ops_common::app::records::SEEDED_GROUP;
-use ops_common::app::users::Identity;
+use ops_common::app::users::{Identity, SEEDED_HANDLES};
 use ops_common::env::invocation;
 use ops_common::target::Target;
 use ops_common::text::{count, quoted};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::table::{Content, Group};
+use crate::table::{Content, Group, GroupRow};
 
 /// A link of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,6 +81,9 @@ pub(crate) struct Stores<'a> {
     pub(crate) pool: &'a [User],
     pub(crate) people: &'a [Identity],
     pub(crate) table: &'a Content,
+    pub(crate) table_name: &'a str,
+    /// of the AWS CLI: region, endpoint and profile
+    pub(crate) aws_cli_options: String,
 }
 
 /// What is found.
@@ -171,15 +175,16 @@ impl Stores<'_> {
                     0 => format!("takes part in the conversation {uuid} and has no row for it"),
                     rows => format!("has {rows} rows for the conversation {uuid}"),
                 };
-                Some(Broken { link: Link::GroupRows, what, fix: self.fix_rows(*uuid) })
+                Some(Broken { link: Link::GroupRows, what, fix: self.fix_rows(*uuid, group) })
             })
             .or_else(|| {
-                let (uuid, fault) = in_list()
-                    .find_map(|(uuid, group)| Some((uuid, fault_of_row(group, row.uuid)?)))?;
+                let (uuid, group, fault) = in_list().find_map(|(uuid, group)| {
+                    Some((uuid, group, fault_of_row(group, row.uuid)?))
+                })?;
                 Some(Broken {
                     link: Link::Messages,
                     what: format!("the row of the conversation {uuid} {fault}"),
-                    fix: self.fix_last(*uuid),
+                    fix: self.fix_last(*uuid, group),
                 })
             });
         Person {
@@ -219,24 +224,70 @@ impl Stores<'_> {
         format!("with psql: `{update}`")
     }
 
-    /// Who writes a conversation's rows anew.
-    fn fix_rows(&self, group: Uuid) -> String {
-        if group == SEEDED_GROUP {
+    /// How each participant comes to one row of a conversation.
+    fn fix_rows(&self, uuid: Uuid, group: &Group) -> String {
+        if uuid == SEEDED_GROUP {
             return self.call("ddb-seed", "");
         }
-        let seed = self.call("ddb-seed", &format!(" --group {group}"));
-        format!(
-            "{seed} where a seed wrote it, else `aws dynamodb put-item` of a row like the other person's"
-        )
+        if group.newest.is_none() {
+            return self.fix_last(uuid, group);
+        }
+        let superfluous: Vec<&GroupRow> =
+            group.rows.iter().filter(|row| group.is_superfluous(row)).collect();
+        if !superfluous.is_empty() {
+            return self.delete_rows(&superfluous);
+        }
+        let owners: HashSet<Uuid> = group.rows.iter().map(|row| row.owner).collect();
+        let mut participants: Vec<Uuid> = group.participants().into_iter().collect();
+        participants.sort();
+        match (&participants[..], participants.iter().find(|uuid| !owners.contains(uuid))) {
+            ([_, _], Some(owner)) if !owners.is_empty() => format!(
+                "`aws dynamodb put-item` of the other person's row, its pk `{}`, its user_uuid, user_handle and user_display_name the other person's",
+                InboxKey(*owner)
+            ),
+            _ => format!(
+                "there is no command for it: look at {} first",
+                self.call("ddb-get-conversation", &format!(" --group {uuid}"))
+            ),
+        }
     }
 
-    /// How a person comes into Postgres.
-    fn fix_person(&self, handle: &str, uuid: Option<Uuid>, sub: Option<&str>) -> String {
+    /// Deletes exactly these rows.
+    fn delete_rows(&self, rows: &[&GroupRow]) -> String {
+        let command = |row: &&GroupRow| {
+            format!(
+                r#"`aws dynamodb delete-item --table-name {} --key '{{"pk":{{"S":"{}"}},"sk":{{"S":"{}"}}}}'{}`"#,
+                self.table_name,
+                InboxKey(row.owner),
+                row.last.at,
+                self.aws_cli_options
+            )
+        };
+        rows.iter().map(command).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// How a person comes into Postgres: with the uuid under which the table knows
+    /// them, and the id that they sign in with.
+    fn fix_person(
+        &self,
+        index: &Index<'_>,
+        handle: &str,
+        uuid: Option<Uuid>,
+        sub: Option<&str>,
+    ) -> String {
+        if SEEDED_HANDLES.contains(&handle) {
+            return format!(
+                "{}, then {}",
+                self.call("db-setup", " --steps seed"),
+                self.call("update-cognito-user-ids", "")
+            );
+        }
+        let uuid = uuid.or_else(|| index.strangers_by_handle.get(handle).copied());
+        let sub = sub.or_else(|| index.pool.subs.get(handle).copied());
         let (column, value) =
             uuid.map_or_else(Default::default, |uuid| ("uuid, ", format!("'{uuid}', ")));
         format!(
-            "{} where it is a seeded person, else with psql: `INSERT INTO users ({column}display_name, handle, email, cognito_user_id) VALUES ({value}'NAME', '{handle}', 'EMAIL', '{}')`",
-            self.call("db-setup", " --steps seed"),
+            "with psql: `INSERT INTO users ({column}display_name, handle, email, cognito_user_id) VALUES ({value}'NAME', '{handle}', 'EMAIL', '{}')`",
             sub.unwrap_or("SUB"),
             handle = word(handle, "HANDLE")
         )
@@ -253,14 +304,21 @@ impl Stores<'_> {
     }
 
     /// Who moves a conversation's rows to its last message.
-    fn fix_last(&self, group: Uuid) -> String {
-        if group == SEEDED_GROUP {
+    fn fix_last(&self, uuid: Uuid, group: &Group) -> String {
+        if uuid == SEEDED_GROUP {
             return self.call("ddb-seed", "");
         }
-        format!(
-            "a new message moves both rows to it: {}",
-            self.call("ddb-send-message", &format!(" --from HANDLE --group {group} TEXT"))
-        )
+        if group.newest.is_some() {
+            return format!(
+                "a new message moves both rows to it: {}",
+                self.call("ddb-send-message", &format!(" --from HANDLE --group {uuid} TEXT"))
+            );
+        }
+        if self.table.malformed_count > 0 {
+            return "first fix the rows that cannot be read: its messages may be among them"
+                .to_owned();
+        }
+        self.delete_rows(&group.rows.iter().collect::<Vec<_>>())
     }
 
     /// Users whom the table names and Postgres does not have.
@@ -286,7 +344,8 @@ impl Stores<'_> {
                 fix: match anew {
                     Some(row) => self.fix_uuid(index, uuid, &row.handle),
                     None => {
-                        self.fix_person(handle.map_or("HANDLE", String::as_str), Some(uuid), None)
+                        let handle = handle.map_or("HANDLE", String::as_str);
+                        self.fix_person(index, handle, Some(uuid), None)
                     }
                 },
             }
@@ -303,7 +362,7 @@ impl Stores<'_> {
             let mut add = |kind, what: String, fix: String| {
                 findings.push(Finding { kind, uuid: Some(*uuid), what, fix });
             };
-            let (fix_rows, fix_last) = (self.fix_rows(*uuid), self.fix_last(*uuid));
+            let (fix_rows, fix_last) = (self.fix_rows(*uuid, group), self.fix_last(*uuid, group));
             let names = |uuids: &mut dyn Iterator<Item = Uuid>| {
                 let mut names: Vec<String> = uuids
                     .map(|uuid| index.handle(self, uuid).unwrap_or_else(|| uuid.to_string()))
@@ -338,8 +397,8 @@ impl Stores<'_> {
                 add("no messages", format!("the conversation {uuid} has no messages"), fix_last);
                 continue;
             }
-            let mut stale =
-                group.rows.iter().filter(|row| Some(row.last) != group.newest).map(|row| row.owner);
+            let stale = group.rows.iter().filter(|row| Some(row.last) != group.newest);
+            let mut stale = stale.filter(|row| !group.is_superfluous(row)).map(|row| row.owner);
             let stale = names(&mut stale);
             if !stale.is_empty() {
                 let what = format!(
@@ -494,7 +553,7 @@ impl<'a> Index<'a> {
                 None => broken(
                     Link::User,
                     "nobody in Postgres has this handle".to_owned(),
-                    stores.fix_person(handle, None, Some(&user.sub)),
+                    stores.fix_person(self, handle, None, Some(&user.sub)),
                 ),
             },
             ([row], Some(_)) => broken(

@@ -110,8 +110,15 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         people = users::identities(&postgres).await?;
         content.strangers.retain(|uuid, _| people.iter().all(|person| person.uuid != *uuid));
     }
-    let stores =
-        Stores { target, pool_id: pool.id(), pool: &users, people: &people, table: &content };
+    let stores = Stores {
+        target,
+        pool_id: pool.id(),
+        pool: &users,
+        people: &people,
+        table: &content,
+        table_name: table.name(),
+        aws_cli_options: table.db().aws_cli_options(),
+    };
     let mut found = stores.examine();
     if let Some(handle) = handle {
         found.people.retain(|person| person.handle == handle);

@@ -96,6 +96,11 @@ impl Group {
         in_rows.chain(self.senders.iter().copied()).collect()
     }
 
+    /// Whether the same person has a later row for it.
+    pub(crate) fn is_superfluous(&self, row: &GroupRow) -> bool {
+        self.rows.iter().any(|other| other.owner == row.owner && other.last > row.last)
+    }
+
     /// Whether it is as the app leaves it.
     pub(crate) fn is_whole(&self) -> bool {
         let participants = self.participants();

@@ -243,13 +243,6 @@ fn a_person_who_is_on_one_side_only() {
         "fifth",
         "users.uuid",
         "nobody in Postgres has this handle",
-        "`db-setup --steps seed`",
-    );
-    is_broken(
-        &found,
-        "fifth",
-        "users.uuid",
-        "",
         &format!("'fifth', 'EMAIL', '{}')", world.sub("fifth")),
     );
     is_broken(
@@ -452,7 +445,7 @@ fn conversations_of_people_are_mended_by_a_message() {
         "bayko",
         "group rows",
         "takes part in the conversation",
-        &format!("`ddb-seed --group {group}` where a seed wrote it, else `aws dynamodb put-item`"),
+        "there is no command for it: look at `ddb-get-conversation --group",
     );
     finds(&found, "participants", "more than two people: `bayko`, `maren`, `tariq`", "");
 }
@@ -472,11 +465,13 @@ fn what_belongs_to_nobody() {
         &format!(
             "the user {STRANGER} (`somebody` in its rows) of 2 conversations is not in Postgres"
         ),
-        "`db-setup --steps seed`",
+        &format!(
+            "(uuid, display_name, handle, email, cognito_user_id) VALUES ('{STRANGER}', 'NAME', 'somebody', 'EMAIL', 'SUB')`"
+        ),
     );
     finds(&found, "group rows", "00000000000b has 1 row in place of two", "");
     finds(&found, "participants", "is one of `somebody` with nobody else", "");
-    finds(&found, "no messages", "00000000000b has no messages", "");
+    finds(&found, "no messages", "00000000000b has no messages", "first fix the rows");
     finds(&found, "group rows", "00000000000c has 0 rows in place of two, none for `somebody`", "");
     finds(&found, "malformed", "and sk `soon` cannot be read", "`ddb-scan --output jsonl`");
     world
@@ -563,4 +558,73 @@ fn a_key_in_other_letters_is_found() {
         &format!("the app never finds the row at the key `{upper}`: it looks for `GRP#{BAYKO}`"),
         "ddb-scan",
     );
+}
+
+/// Each fix, carried out as it is printed, makes the check green and invents nothing.
+#[test]
+fn what_is_proposed_deletes_only_what_is_too_much() {
+    let Some(world) = World::whole() else { return };
+    let maren = world.sql("SELECT uuid FROM users WHERE handle = 'maren'").remove(0);
+    let whole = world.run("ddb-send-message", &["--from", "maren", "--to", "tariq", "Hello"]);
+    whole.succeeds();
+    let before = world.items(TABLE);
+    let group = before.iter().find(|item| item["pk"] == format!("GRP#{maren}")).expect("a row")
+        ["message_group_uuid"]
+        .as_str()
+        .expect("a uuid");
+    let tariq = world.sql("SELECT uuid FROM users WHERE handle = 'tariq'").remove(0);
+    // In a list twice, and a conversation that has no messages.
+    world.put(TABLE, group_row(&maren, group, "2026-01-01T00:00:00.000000+00:00", "old", &tariq));
+    world.put(TABLE, group_row(&maren, OTHER_GROUP, LAST, "x", &tariq));
+    world.put(TABLE, group_row(&tariq, OTHER_GROUP, LAST, "x", &maren));
+    let mut deleted = 0;
+    loop {
+        let found = report(&world);
+        let findings = found["findings"].as_array().expect("findings");
+        assert!(!found.to_string().contains("ddb-send-message"), "{found:#}");
+        let Some(finding) = findings.first() else { break };
+        let fix = finding["mend"].as_str().expect("a fix");
+        for command in fix.split(" and ").map(|command| command.trim_matches('`')) {
+            assert!(command.starts_with("aws dynamodb delete-item --table-name cruddur-messages"));
+            assert!(command.contains("--endpoint-url http://127.0.0.1:"), "{command}");
+            let key: Value =
+                serde_json::from_str(command.split('\'').nth(1).expect("a key")).expect("JSON");
+            let part = |name: &str| key[name]["S"].as_str().expect("a string").to_owned();
+            delete(&world, &part("pk"), &part("sk"));
+            deleted += 1;
+        }
+        assert!(deleted <= 3, "{fix}");
+    }
+    assert_eq!(deleted, 3);
+    let sorted = |mut items: Vec<Value>| {
+        items.sort_by_key(Value::to_string);
+        items
+    };
+    assert_eq!(sorted(world.items(TABLE)), sorted(before));
+    world.run("check-identities", &[]).succeeds();
+}
+
+/// Somebody whose row is lost is the same person in the table: one fix, not two that
+/// contradict each other.
+#[test]
+fn a_person_who_was_deleted_comes_back_with_the_same_uuid() {
+    let Some(world) = World::whole() else { return };
+    let uuid = "00000000-0000-4000-8000-0000000000aa";
+    world.add_user("sixth", Some("sixth"));
+    let insert = format!(
+        "INSERT INTO users (uuid, display_name, handle, email, cognito_user_id) VALUES ('{uuid}', 'NAME', 'sixth', 'EMAIL', '{}')",
+        world.sub("sixth")
+    );
+    world.sql(&insert);
+    world.run("ddb-send-message", &["--from", "sixth", "--to", "bayko", "Hello"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+    world.sql("DELETE FROM users WHERE handle = 'sixth'");
+    let run = world.run("check-identities", &[]).ends_with(3);
+    assert_eq!(run.stderr.matches("hint: ").count(), 1, "{run}");
+    let found = report(&world);
+    let fix = format!("with psql: `{insert}`");
+    is_broken(&found, "sixth", "users.uuid", "nobody in Postgres has this handle", &fix);
+    finds(&found, "unknown user", uuid, &fix);
+    world.sql(&insert);
+    world.run("check-identities", &[]).succeeds();
 }

@@ -43,6 +43,9 @@ pub async fn by_handles(db: &Db, handles: &[&str]) -> Result<(Vec<Person>, Vec<S
     Ok((found, missing))
 }
 
+/// The people whom `db-setup` seeds.
+pub const SEEDED_HANDLES: [&str; 4] = ["jess-bk", "bayko", "maren", "tariq"];
+
 /// The people with these handles, each of which somebody has to have.
 ///
 /// # Errors
@@ -63,7 +66,7 @@ pub async fn of_handles<const N: usize>(
         }
     }
     let seed = invocation(&format!("db-setup{} --steps seed", target.as_argument()));
-    Err(error.hint(format!("`{seed}` writes the seeded people: jess-bk, bayko, maren, tariq")))
+    Err(error.hint(format!("`{seed}` writes the seeded people: {}", SEEDED_HANDLES.join(", "))))
 }
 
 /// A row of `users`, as far as it identifies a person.
