@@ -1,16 +1,18 @@
-//! `db-sessions`: who is connected to the Postgres server, and an end of those who
-//! do nothing.
+//! `db-sessions`: who is connected to the Postgres server, who waits for whom, and an
+//! end of those who do nothing or are named.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs, seconds};
+use ops_common::args::{ConfirmArgs, OutputArgs, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::consent::{self, Caller, Change, Effect, Kind, Permit, Place};
+use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
 use ops_common::postgres::stamp;
-use ops_common::postgres::{ConnectionUrl, Db};
+use ops_common::postgres::{ConnectionUrl, Db, sql_error};
 use ops_common::text::count;
 use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
@@ -19,8 +21,10 @@ use serde::Serialize;
 ///
 /// All databases of the server that CONNECTION_URL names, in `prod`
 /// PROD_CONNECTION_URL; this tool's own session is left out. `age` is how long a
-/// session has been in its state. --kill-idle ends sessions of the URL's database
-/// that are idle; those in a transaction or at work stay.
+/// session has been in its state; `blocked by` names the sessions whose locks it
+/// waits for. --kill-idle ends sessions of the URL's database that are idle; those
+/// in a transaction or at work stay. --kill ends the one that it names, whatever it
+/// does: its transaction is rolled back.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -28,7 +32,8 @@ use serde::Serialize;
   db-sessions                           on this machine
   db-sessions prod --long               with the last query of each
   db-sessions --kill-idle               what holds a database open that is to be dropped
-  db-sessions prod --kill-idle --idle-for 3600"
+  db-sessions --kill 4711               whose transaction blocks others
+  db-sessions prod --kill-idle --idle-for 1h"
 )]
 struct Args {
     #[command(flatten)]
@@ -42,9 +47,14 @@ struct Args {
     #[arg(long)]
     kill_idle: bool,
 
-    /// Of the idle sessions those that have been so for this many seconds
-    #[arg(long, value_name = "SECS", default_value_t = 0, value_parser = seconds(), requires = "kill_idle")]
-    idle_for: u64,
+    /// Of the idle sessions those that have been so for this long: `90`, `90s`,
+    /// `5m`, `2h` or `1d`
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, requires = "kill_idle")]
+    idle_for: Duration,
+
+    /// End this session of the database; may be given more than once
+    #[arg(long, value_name = "PID", conflicts_with = "kill_idle")]
+    kill: Vec<i32>,
 
     #[command(flatten)]
     consent: ConfirmArgs,
@@ -71,12 +81,17 @@ struct Session {
     /// none: the server does not show it to this user
     state: Option<String>,
     age_seconds: Option<f64>,
+    /// the pids of those whose locks it waits for
+    blocked_by: Vec<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<String>,
     /// since when it is in its state: with the pid it is the very session that was
     /// seen, and has done nothing since
     #[serde(skip)]
     since: Option<DateTime<Utc>>,
+    /// when the session began
+    #[serde(skip)]
+    started: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -92,7 +107,7 @@ struct Report {
 
 const SESSIONS: &str = "SELECT pid, usename::text, datname::text, host(client_addr),
   nullif(application_name, ''), state, extract(epoch FROM now() - state_change)::float8,
-  query, state_change
+  query, state_change, pg_blocking_pids(pid), backend_start
 FROM pg_stat_activity
 WHERE coalesce(backend_type, 'client backend') = 'client backend' AND datname IS NOT NULL
   AND pid <> pg_backend_pid()
@@ -101,6 +116,11 @@ ORDER BY datname, backend_start";
 /// Ends a session that is still as it was seen. The question may have waited.
 const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = $1 AND state_change = $2 AND state = 'idle' AND datname = current_database()";
+
+/// Ends a session that was named. It may have gone on meanwhile; the start of the
+/// session tells it from a later one with its pid.
+const KILL_NAMED: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = $1 AND backend_start = $2 AND datname = current_database()";
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = args.target.target;
@@ -111,7 +131,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         kind: Kind::Database,
         name: url.database(),
         what: "",
-        effect: if args.kill_idle { Effect::Changes } else { Effect::Nothing },
+        effect: if args.ends() { Effect::Changes } else { Effect::Nothing },
     };
     consent::check(&change, &args.consent)?;
     url.announce(ui);
@@ -124,29 +144,29 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         sessions,
         killed: None,
     };
-    if !args.kill_idle {
+    let chosen = chosen(&report.sessions, &url, &args)?;
+    if !args.ends() {
         return show(&report, &args, ui);
     }
     // A reader that goes away does not stop the work.
     let shown = if args.output.json() { Ok(()) } else { show(&report, &args, ui) };
-    let idle: Vec<Session> =
-        report.sessions.iter().filter(|session| is_idle(session, &url, &args)).cloned().collect();
     let mut outcome = Ok(());
     let mut killed = Vec::new();
-    if idle.is_empty() {
+    if chosen.is_empty() {
         ui.note(format_args!("no idle session of `{}` to end", url.database()));
     } else {
         let what = format!(
             "This ends {} of the database `{}` at `{}`: {}.",
-            count(idle.len(), "idle session"),
+            count(chosen.len(), if args.kill_idle { "idle session" } else { "session" }),
             url.database(),
             url.server(),
-            idle.iter().map(|session| session.pid.to_string()).collect::<Vec<_>>().join(", ")
+            chosen.iter().map(Session::in_words).collect::<Vec<_>>().join(", ")
         );
         let change = Change { what: &what, ..change };
         let place = Place::of_database(target, stamp.is_some(), Caller::NoAccount);
         let permit = consent::ask(&change, place, &args.consent, ui).await?;
-        outcome = kill(&db, &url, &permit, &idle, &mut killed, ui).await;
+        let statement = if args.kill_idle { KILL } else { KILL_NAMED };
+        outcome = kill(&db, &url, &permit, (statement, &chosen), &mut killed, ui).await;
         ui.note(format_args!("{} ended", count(killed.len(), "session")));
     }
     report.killed = Some(killed);
@@ -156,24 +176,88 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 
 async fn sessions(db: &Db, with_query: bool) -> Result<Vec<Session>, Error> {
     let rows = db.query("list the sessions", SESSIONS, &[]).await?;
-    let session = |row: &ops_common::postgres::Row| Session {
-        pid: row.get(0),
-        user: row.get(1),
-        database: row.get(2),
-        client: row.get(3),
-        application: row.get(4),
-        state: row.get(5),
-        age_seconds: row.get::<_, Option<f64>>(6).map(|age| (age * 10.0).round() / 10.0),
-        query: row.get::<_, Option<String>>(7).filter(|_| with_query),
-        since: row.get(8),
+    let session = |row: &ops_common::postgres::Row| {
+        let age: Option<f64> = row.try_get(6)?;
+        let query: Option<String> = row.try_get(7)?;
+        Ok(Session {
+            pid: row.try_get(0)?,
+            user: row.try_get(1)?,
+            database: row.try_get(2)?,
+            client: row.try_get(3)?,
+            application: row.try_get(4)?,
+            state: row.try_get(5)?,
+            age_seconds: age.map(|age| (age * 10.0).round() / 10.0),
+            query: query.filter(|_| with_query),
+            since: row.try_get(8)?,
+            blocked_by: row.try_get(9)?,
+            started: row.try_get(10)?,
+        })
     };
-    Ok(rows.iter().map(session).collect())
+    let sessions: Result<_, tokio_postgres::Error> = rows.iter().map(session).collect();
+    sessions.map_err(|error| sql_error("read the list of sessions", &error))
 }
 
-fn is_idle(session: &Session, url: &ConnectionUrl, args: &Args) -> bool {
-    session.state.as_deref() == Some("idle")
-        && session.database.as_deref() == Some(url.database())
-        && session.age_seconds.is_some_and(|age| age >= args.idle_for as f64)
+/// The sessions that are to be ended.
+fn chosen(sessions: &[Session], url: &ConnectionUrl, args: &Args) -> Result<Vec<Session>, Error> {
+    let of_database = |session: &&Session| session.database.as_deref() == Some(url.database());
+    let ours = sessions.iter().filter(of_database);
+    if args.kill_idle {
+        return Ok(ours.filter(|session| session.is_idle_for(args.idle_for)).cloned().collect());
+    }
+    let named: Vec<Session> =
+        ours.filter(|session| args.kill.contains(&session.pid)).cloned().collect();
+    let missing = args.kill.iter().filter(|pid| named.iter().all(|session| session.pid != **pid));
+    let missing: Vec<String> = missing.map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return Ok(named);
+    }
+    Err(Error::new(format!(
+        "no session of the database `{}` has the pid {}; nothing is ended",
+        url.database(),
+        missing.join(", ")
+    ))
+    .hint(format!(
+        "`{}` shows them; one that is gone needs no end",
+        invocation(&format!("db-sessions{}", url.target().as_argument()))
+    )))
+}
+
+impl Args {
+    /// Whether sessions are to be ended.
+    fn ends(&self) -> bool {
+        self.kill_idle || !self.kill.is_empty()
+    }
+}
+
+impl Session {
+    fn is_idle_for(&self, least: Duration) -> bool {
+        self.state.as_deref() == Some("idle")
+            && self.age_seconds.is_some_and(|age| age >= least.as_secs_f64())
+    }
+
+    /// `4711`, with its state where it is not idle.
+    fn in_words(&self) -> String {
+        match self.state.as_deref() {
+            None | Some("idle") => self.pid.to_string(),
+            Some(state) => format!("{} ({state})", self.pid),
+        }
+    }
+}
+
+/// Parses a length of time: `90`, `90s`, `5m`, `2h`, `1d`; at most ten years.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3_600),
+        Some((at, 'd')) => (&text[..at], 86_400),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u32>().ok().map(|number| u64::from(number) * unit);
+    seconds
+        .filter(|seconds| *seconds <= 10 * 365 * 86_400)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a number of seconds, or one with s, m, h or d, as in `5m`".to_owned())
 }
 
 /// Ends each of the sessions, with leave to do so in this database.
@@ -181,15 +265,18 @@ async fn kill(
     db: &Db,
     url: &ConnectionUrl,
     permit: &Permit,
-    idle: &[Session],
+    (statement, sessions): (&str, &[Session]),
     killed: &mut Vec<i32>,
     ui: &Ui,
 ) -> Result<(), Error> {
     url.check(permit)?;
     let mut refused = 0;
-    for session in idle {
-        match db.query("end a session", KILL, &[&session.pid, &session.since]).await {
-            Ok(rows) if rows.first().is_some_and(|row| row.get(0)) => killed.push(session.pid),
+    for session in sessions {
+        let seen = if statement == KILL { &session.since } else { &session.started };
+        match db.query("end a session", statement, &[&session.pid, seen]).await {
+            Ok(rows) if rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false)) => {
+                killed.push(session.pid);
+            }
             Ok(_) => ui.note(format_args!("{} is gone, or was busy since, and stays", session.pid)),
             Err(error) => {
                 refused += 1;
@@ -214,6 +301,11 @@ fn show(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
         return Ok(());
     }
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let blocked = report.sessions.iter().any(|session| !session.blocked_by.is_empty());
+    let pids = |pids: &[i32]| match pids {
+        [] => "-".to_owned(),
+        pids => pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
     let cells = |session: &Session| {
         let mut cells = vec![
             session.pid.to_string(),
@@ -224,6 +316,7 @@ fn show(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
             or_dash(&session.state),
             session.age_seconds.map_or("-".to_owned(), age),
         ];
+        cells.extend(blocked.then(|| pids(&session.blocked_by)));
         cells.extend(args.long.then(|| or_dash(&session.query)));
         cells
     };
@@ -237,6 +330,7 @@ fn show(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
         "state".into(),
         "age".into(),
     ];
+    header.extend(blocked.then(|| Column::from("blocked by")));
     header.extend(args.long.then(|| Column::from("query")));
     ui.table(&header, &rows, Cells::Wrapped)?;
     if report.sessions.iter().any(|session| session.state.is_none()) {

@@ -77,6 +77,52 @@ fn idle_sessions_of_the_database_end_and_no_others() {
     busy.sql("COMMIT");
     elsewhere.sql("SELECT 1");
     world.run("db-sessions", &["--idle-for", "1"]).ends_with(2);
+    for length in ["5x", "", "-1", "m", "99999999d"] {
+        world
+            .run("db-sessions", &["--kill-idle", &format!("--idle-for={length}")])
+            .ends_with(2)
+            .prints_only("");
+    }
+    world
+        .run("db-sessions", &["--kill-idle", "--idle-for", "1d"])
+        .succeeds()
+        .says("no idle session");
+}
+
+#[test]
+fn who_blocks_others_is_shown_and_ended_by_pid() {
+    let world = ready();
+    let (holder, waiter) = (world.session(), world.session());
+    holder.sql("SET application_name = 'holder'; BEGIN; LOCK TABLE users");
+    let named = |name: &str| {
+        world.sql(&format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{name}'"))
+    };
+    let pid = named("holder").remove(0);
+    let waiter = std::thread::spawn(move || {
+        waiter.sql("SET application_name = 'waiter'");
+        waiter.sql("SELECT count(*) FROM users");
+    });
+    wait_for("the other to wait", || {
+        world.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") == ["1"]
+    });
+    world.run("db-sessions", &[]).succeeds().prints("blocked by");
+    let run = world.run("db-sessions", &["--output", "json"]).succeeds();
+    let blocked = own(&world, &run);
+    let blocked = blocked.iter().find(|s| s["application"] == "waiter").expect("the waiter");
+    assert_eq!(blocked["blocked_by"].to_string(), format!("[{pid}]"), "{run}");
+    // An idle one in a transaction is none that --kill-idle ends.
+    world.run("db-sessions", &["--kill-idle"]).succeeds().says("no idle session");
+    world
+        .run("db-sessions", &["--kill", &pid, "--kill", "1"])
+        .ends_with(1)
+        .prints_only("")
+        .says("has the pid 1; nothing is ended")
+        .says("hint: `db-sessions` shows them");
+    world.run("db-sessions", &["--kill", &pid, "--kill-idle"]).ends_with(2);
+    let run = world.run("db-sessions", &["--kill", &pid, "--output", "json"]).succeeds();
+    assert_eq!(run.json()["killed"].to_string(), format!("[{pid}]"), "{run}");
+    waiter.join().expect("it goes on");
+    wait_for("the holder's end", || named("holder").is_empty());
 }
 
 #[test]
