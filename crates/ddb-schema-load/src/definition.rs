@@ -163,7 +163,7 @@ pub(crate) struct Difference {
     pub(crate) live: String,
 }
 
-const ABSENT: &str = "(none)";
+pub(crate) const ABSENT: &str = "(none)";
 
 /// What is compared: a path in the definition, and its value in words.
 type Facts = BTreeMap<String, String>;
@@ -234,7 +234,12 @@ impl TableDefinition {
     /// permissions and calls that not every server has.
     #[must_use]
     pub(crate) fn differences(&self, table: &live::TableDescription) -> Vec<Difference> {
-        let (wanted, found) = (self.facts(), self.live_facts(table));
+        let (mut wanted, mut found) = (self.facts(), self.live_facts(table));
+        for index in self.indexes_without_throughput(table) {
+            let path = format!("GlobalSecondaryIndexes.{index}.ProvisionedThroughput");
+            wanted.remove(&path);
+            found.remove(&path);
+        }
         let mut paths: Vec<&String> = wanted.keys().chain(found.keys()).collect();
         paths.sort();
         paths.dedup();
@@ -248,6 +253,31 @@ impl TableDefinition {
                 live: value(&found, path),
             })
             .filter(|difference| difference.definition != difference.live)
+            .collect()
+    }
+
+    /// The indexes whose provisioned throughput the server does not keep. DynamoDB has
+    /// at least one unit for each index of a provisioned table; a server that shows
+    /// none forgets what it is told, and no change would end the difference.
+    #[must_use]
+    pub(crate) fn indexes_without_throughput(&self, table: &live::TableDescription) -> Vec<&str> {
+        let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
+        if !self.is_provisioned() || billing.is_some_and(|b| *b != live::BillingMode::Provisioned) {
+            return Vec::new();
+        }
+        let none = |throughput: &live::ProvisionedThroughputDescription| {
+            let units = [throughput.read_capacity_units(), throughput.write_capacity_units()];
+            units.into_iter().all(|units| units.unwrap_or_default() == 0)
+        };
+        let forgotten = |name: &str| {
+            let live = table.global_secondary_indexes().iter();
+            live.filter(|index| index.index_name() == Some(name))
+                .any(|index| index.provisioned_throughput().is_none_or(none))
+        };
+        let ours = self.global_secondary_indexes.iter().flatten();
+        ours.filter(|index| index.provisioned_throughput.is_some())
+            .map(|index| index.index_name.as_str())
+            .filter(|name| forgotten(name))
             .collect()
     }
 

@@ -20,11 +20,12 @@ use ops_common::dynamodb::table::Table;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
 use ops_common::files::limited;
+use ops_common::text::quoted;
 use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
-use definition::{Difference, TableDefinition};
-use lifecycle::{create, enable_ttl, ttl_attribute, wait_until_active};
+use definition::{ABSENT, Difference, TableDefinition};
+use lifecycle::{create, set_ttl, ttl_attribute, wait_until_active};
 
 /// Of a CreateTable request, which has at most some hundred names.
 const MOST_BYTES: u64 = 4 << 20;
@@ -62,6 +63,10 @@ struct Args {
     /// Attribute (epoch seconds) by which DynamoDB deletes items that are past it
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     ttl_attribute: Option<String>,
+
+    /// Let no items expire: with --update, time to live is turned off
+    #[arg(long, conflicts_with = "ttl_attribute")]
+    no_ttl: bool,
 
     /// Say what would happen and change nothing
     #[arg(long)]
@@ -105,7 +110,13 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     planned: Option<Vec<String>>,
     differences: Vec<Difference>,
+    /// indexes of which the server does not keep the throughput
+    #[serde(skip)]
+    without_throughput: Vec<String>,
 }
+
+/// The path of the difference in how items expire.
+const TTL: &str = "TimeToLive";
 
 /// `--table`, else the file's `TableName`, else the environment, else the
 /// compiled-in one.
@@ -183,13 +194,14 @@ impl Work<'_> {
     async fn differences(&self, live: &TableDescription) -> Result<Vec<Difference>, Error> {
         let mut differences = self.definition.differences(live);
         // Only where it is asked for: not every server can tell.
-        if let Some(wanted) = &self.args.ttl_attribute {
+        let wanted = self.args.ttl_attribute.as_deref();
+        if wanted.is_some() || self.args.no_ttl {
             let found = ttl_attribute(&self.table).await?;
-            if found.as_deref() != Some(wanted) {
+            if found.as_deref() != wanted {
                 differences.push(Difference {
-                    path: "TimeToLive".to_owned(),
-                    definition: wanted.clone(),
-                    live: found.unwrap_or_else(|| "(none)".to_owned()),
+                    path: TTL.to_owned(),
+                    definition: wanted.unwrap_or(ABSENT).to_owned(),
+                    live: found.unwrap_or_else(|| ABSENT.to_owned()),
                 });
             }
         }
@@ -208,6 +220,10 @@ impl Work<'_> {
             updated: None,
             planned: None,
             differences: Vec::new(),
+            without_throughput: live.map_or_else(Vec::new, |live| {
+                let names = self.definition.indexes_without_throughput(live);
+                names.into_iter().map(str::to_owned).collect()
+            }),
         }
     }
 
@@ -236,7 +252,7 @@ impl Work<'_> {
         ui.note(format_args!("created `{table}`: {as_what}"));
         let live = self.active(ui).await?;
         if let Some(attribute) = &self.args.ttl_attribute {
-            enable_ttl(table, &permit, attribute).await?;
+            set_ttl(table, &permit, attribute, true).await?;
             ui.note(format_args!("time to live is on, by `{attribute}`"));
         }
         let differences = self.differences(&live).await?;
@@ -277,6 +293,7 @@ impl Work<'_> {
 
 /// That they differ is worse than that nobody reads how.
 fn show_differences(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
+    warn_of_throughput(report, ui);
     let printed = if args.output.json() {
         ui.json(report)
     } else {
@@ -294,7 +311,17 @@ fn show_differences(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> 
     }
 }
 
+fn warn_of_throughput(report: &Report, ui: &Ui) {
+    if !report.without_throughput.is_empty() {
+        ui.warn(format_args!(
+            "this server does not keep the throughput of {}; it was not compared",
+            quoted(&report.without_throughput)
+        ));
+    }
+}
+
 fn show(report: &Report, words: &str, args: &Args, ui: &Ui) -> Result<(), Error> {
+    warn_of_throughput(report, ui);
     if args.output.json() {
         return ui.json(report);
     }

@@ -83,18 +83,20 @@ pub(crate) async fn ttl_attribute(table: &Table) -> Result<Option<String>, Error
     Ok(ttl.filter(|_| on).and_then(|ttl| ttl.attribute_name()).map(str::to_owned))
 }
 
-/// Turns time to live on: DynamoDB deletes items past the time in `attribute`.
+/// Turns time to live on or off: DynamoDB deletes items past the time in `attribute`.
 ///
 /// # Errors
 /// Where DynamoDB refuses it.
-pub(crate) async fn enable_ttl(
+pub(crate) async fn set_ttl(
     table: &Table,
     permit: &Permit,
     attribute: &str,
+    on: bool,
 ) -> Result<(), Error> {
     table.check(permit)?;
-    let doing = format!("enable time to live of `{table}` by `{attribute}`");
-    let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
+    let verb = if on { "enable" } else { "disable" };
+    let doing = format!("{verb} time to live of `{table}` by `{attribute}`");
+    let specification = TimeToLiveSpecification::builder().enabled(on).attribute_name(attribute);
     let specification = specification
         .build()
         .map_err(|error| Error::new(format!("cannot {doing}")).cause(error))?;

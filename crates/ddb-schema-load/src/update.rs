@@ -12,10 +12,10 @@ use ops_common::text::{count, quoted};
 use ops_common::ui::Ui;
 use tokio::time::{Instant, sleep};
 
-use crate::definition::Difference;
 use crate::definition::plan::Change;
-use crate::lifecycle::{enable_ttl, update};
-use crate::{Report, Work, show, show_differences};
+use crate::definition::{ABSENT, Difference};
+use crate::lifecycle::{set_ttl, update};
+use crate::{Report, TTL, Work, show, show_differences};
 
 /// How long DescribeTable may show what was.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
@@ -41,21 +41,24 @@ impl Work<'_> {
             show_differences(&Report { differences, ..report }, &self.args, ui)?;
             return Err(error);
         }
-        let ttl = differences.iter().find(|difference| difference.path == "TimeToLive");
-        if let Some(ttl) = ttl.filter(|ttl| ttl.live != "(none)") {
+        let ttl = differences.iter().find(|difference| difference.path == TTL);
+        let is_another = |ttl: &&Difference| ttl.live != ABSENT && ttl.definition != ABSENT;
+        if let Some(ttl) = ttl.filter(is_another) {
             return Err(Error::new(format!(
                 "items of `{}` expire by `{}` already, and DynamoDB takes one change of that an hour; nothing is changed",
                 self.table, ttl.live
             ))
-            .hint(format!(
-                "end it first: `aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=false,AttributeName={}{}`",
-                self.table, ttl.live, self.table.db().aws_cli_options()
-            )));
+            .hint("turn it off first, with --no-ttl in place of --ttl-attribute, and wait an hour"));
         }
-        let ttl = ttl.map(|ttl| ttl.definition.as_str());
+        let ttl = ttl.map(|ttl| match ttl.definition.as_str() {
+            ABSENT => (ttl.live.as_str(), false),
+            attribute => (attribute, true),
+        });
         let mut steps: Vec<String> =
             plan.changes.iter().map(|change| change.what.clone()).collect();
-        steps.extend(ttl.map(|attribute| format!("enable time to live by `{attribute}`")));
+        steps.extend(ttl.map(|(attribute, on)| {
+            format!("{} time to live by `{attribute}`", if on { "enable" } else { "disable" })
+        }));
         if steps.is_empty() {
             show_differences(&Report { differences, ..report }, &self.args, ui)?;
             return Err(Error::new(format!(
@@ -78,7 +81,8 @@ impl Work<'_> {
             );
         }
 
-        let destroys = ttl.is_some() || plan.changes.iter().any(|change| change.destroys);
+        let expires = ttl.is_some_and(|(_, on)| on);
+        let destroys = expires || plan.changes.iter().any(|change| change.destroys);
         let effect = if destroys { Effect::Destroys } else { Effect::Changes };
         let mut what = format!(
             "{}: this changes the table `{}` ({}):",
@@ -89,7 +93,7 @@ impl Work<'_> {
         for step in &steps {
             what += &format!("\n- {step}");
         }
-        if ttl.is_some() {
+        if expires {
             what += "\nItems that are past their time by then are deleted within days, and cannot be brought back.";
         }
         let permit = self.consent(&what, effect, ui).await?;
@@ -107,9 +111,9 @@ impl Work<'_> {
             };
             changed.map_err(|error| not_all(error, &steps, done))?;
         }
-        if let Some(attribute) = ttl {
+        if let Some((attribute, on)) = ttl {
             ui.note(format_args!("{0} of {0}: {1}", steps.len(), steps[steps.len() - 1]));
-            let changed = enable_ttl(&self.table, &permit, attribute).await;
+            let changed = set_ttl(&self.table, &permit, attribute, on).await;
             changed.map_err(|error| not_all(error, &steps, steps.len() - 1))?;
         }
 

@@ -39,7 +39,7 @@ const DOORS: [(&str, &[&str]); 8] = [
     // `Batches` comes from `Table::batch_writer`, `Attempt` from `create_message…`.
     ("ops-common/src/dynamodb/batch.rs", &["send"]),
     ("ops-common/src/app/conversations/write.rs", &["write"]),
-    ("ddb-schema-load/src/lifecycle.rs", &["create", "update", "enable_ttl"]),
+    ("ddb-schema-load/src/lifecycle.rs", &["create", "update", "set_ttl"]),
     ("ddb-drop/src/lib.rs", &["drop_table"]),
     // `set` and `OwnTransaction` are in the transaction of a step.
     ("db-setup/src/stamp.rs", &["set"]),

@@ -311,6 +311,45 @@ fn items_expire_by_an_attribute_when_it_is_asked_for() {
         .succeeds()
         .says("1 of 1: enable time to live by `expires`");
     load(&["--table", "plain", "--ttl-attribute", "expires"]).succeeds();
+    load(&["--table", "plain", "--no-ttl"]).ends_with(1).prints("TimeToLive").prints("(none)");
+    load(&["--table", "plain", "--no-ttl", "--update"])
+        .succeeds()
+        .says("1 of 1: disable time to live by `expires`");
+    load(&["--table", "plain", "--no-ttl"]).succeeds().prints("same definition");
+    load(&["--no-ttl", "--ttl-attribute", "expires"]).ends_with(2).prints_only("");
+}
+
+/// The embedded server makes an index without the throughput that it is told.
+#[test]
+fn what_the_server_does_not_keep_is_no_difference() {
+    let world = World::dynamodb();
+    let index = json!({"IndexName": "by-user", "KeySchema": [{"AttributeName": "user_uuid", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+        "ProvisionedThroughput": {"ReadCapacityUnits": 3, "WriteCapacityUnits": 3}});
+    let mut definition = json!({"TableName": "orders", "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}});
+    let file = world.file("plain.json", definition.to_string());
+    world.run("ddb-schema-load", &["--schema", &file]).succeeds();
+    definition["AttributeDefinitions"] = json!([{"AttributeName": "pk", "AttributeType": "S"},
+        {"AttributeName": "user_uuid", "AttributeType": "S"}]);
+    definition["GlobalSecondaryIndexes"] = json!([index]);
+    let file = world.file("index.json", definition.to_string());
+    let warning =
+        "warning: this server does not keep the throughput of `by-user`; it was not compared";
+    world
+        .run("ddb-schema-load", &["--schema", &file, "--update"])
+        .succeeds()
+        .says("1 of 1: create the index `by-user`")
+        .says(warning);
+    for arguments in [&["--update"][..], &[]] {
+        world
+            .run("ddb-schema-load", &[&["--schema", &file], arguments].concat())
+            .succeeds()
+            .prints("same definition")
+            .says(warning)
+            .does_not_say("1 of 1");
+    }
 }
 
 #[test]
