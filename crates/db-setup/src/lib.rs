@@ -135,12 +135,15 @@ struct StepReport {
 struct SqlFile {
     name: String,
     text: String,
+    /// whether it stands in the tool
+    compiled_in: bool,
 }
 
 impl SqlFile {
     fn read(file: Option<&PathBuf>, name: &str, compiled_in: &str) -> Result<Self, Error> {
         let Some(file) = file else {
-            return Ok(Self { name: name.to_owned(), text: compiled_in.to_owned() });
+            let text = compiled_in.to_owned();
+            return Ok(Self { name: name.to_owned(), text, compiled_in: true });
         };
         let name = file.display().to_string();
         let bytes = limited::read(file, MOST_SQL_BYTES)
@@ -155,7 +158,7 @@ impl SqlFile {
             Error::new(format!("{name}:{} {}", refusal.line, refusal.why))
                 .hint("nothing of the file was run; remove that and run it again")
         })?;
-        Ok(Self { name, text })
+        Ok(Self { name, text, compiled_in: false })
     }
 }
 

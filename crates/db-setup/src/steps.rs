@@ -294,7 +294,9 @@ pub(crate) async fn seed(
     let rows: i64 = row.get(0);
     transaction.commit().await.map_err(|error| sql_error("commit the seed", &error))?;
     let words = if rows == 0 {
-        "all rows already exist; nothing is changed".to_owned()
+        // An edited seed.sql is not read by itself.
+        let source = if file.compiled_in { " of the compiled-in seed" } else { "" };
+        format!("all rows{source} already exist; nothing is changed")
     } else {
         format!("{} written", number(rows, "row"))
     };

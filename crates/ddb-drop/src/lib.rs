@@ -75,7 +75,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = <Target as ValueEnum>::from_str(&args.target, false).map_err(|_| {
         let error = Error::usage(format!("invalid value '{}' for '[TARGET]'", args.target))
             .hint("[possible values: local, prod]");
-        match meant(&args.target, ["local", "prod"]) {
+        match meant(&args.target.to_lowercase(), ["local", "prod"]) {
             Some(target) => error.hint(format!("did you mean `{target}`?")),
             None => error,
         }

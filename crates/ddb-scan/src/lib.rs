@@ -15,6 +15,7 @@ use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
 use ops_common::text::{count, units};
 use ops_common::ui::{Cells, Column, Ui};
+use serde_json::json;
 
 /// As many rows as are laid out at once.
 const CHUNK: usize = 100;
@@ -48,8 +49,8 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// Print the number of items only, without --limit and --output
-    #[arg(long, conflicts_with_all = ["limit", "output", "select"])]
+    /// Print the number of items only, without --limit
+    #[arg(long, conflicts_with_all = ["limit", "select"])]
     count: bool,
 
     /// Read so many parts of the table at once; items of different parts mix
@@ -91,7 +92,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let scan = table.scan().filter(&args.selection);
     if args.count {
         let counted = Segments::all(scan.count(), args.segments, PAGE).count().await?;
-        ui.line(counted.items)?;
+        match args.output {
+            Output::Table => ui.line(counted.items)?,
+            Output::Json | Output::Jsonl => ui.line(json!({"count": counted.items}))?,
+        }
+        if counted.items == 0 {
+            say_names(&args, counted.scanned, ui);
+        }
         let read_units = units(counted.consumed_capacity);
         let read = items(counted.scanned);
         ui.note(format_args!("{} of {read}; {read_units} read units", counted.items));
@@ -100,7 +107,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let scan = scan.project(&args.selection.select);
     let mut segments = Segments::all(scan, args.segments, PAGE);
     let mut writer = Writer::new(args.output, ui);
-    let mut shown: u64 = 0;
+    let (mut shown, mut scanned): (u64, u64) = (0, 0);
     let mut consumed_capacity = 0.0;
     let mut more = false;
     let mut seen = vec![false; args.selection.select.len()];
@@ -113,6 +120,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         }
         let Some(page) = segments.next().await? else { break };
         consumed_capacity += page.consumed_capacity;
+        scanned += page.scanned;
         let mut items = page.items()?;
         let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
         more = items.len() > allowed;
@@ -128,6 +136,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     }
     writer.finish()?;
     ui.note(format_args!("{}; {} read units", items(shown), units(consumed_capacity)));
+    if shown == 0 {
+        say_names(&args, scanned, ui);
+    }
     if more {
         ui.note("more exist: the scan was cut by --limit");
     }
@@ -135,6 +146,17 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.warn(format_args!("no item that was read has an attribute `{name}`"));
     }
     Ok(())
+}
+
+/// Where a filter takes nothing of what there is, its names may be wrong: DynamoDB
+/// takes any word for an attribute.
+fn say_names(args: &Args, scanned: u64, ui: &Ui) {
+    if args.selection.filter.is_some() && scanned > 0 {
+        ui.note(format_args!(
+            "none of {} passes --filter: a bare word in it is an attribute's name, a value is `:name` with --values",
+            items(scanned)
+        ));
+    }
 }
 
 fn items(number: u64) -> String {

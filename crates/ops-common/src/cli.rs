@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, ValueEnum};
 use clap_complete::Shell;
 
@@ -58,7 +59,7 @@ pub fn main_with_own_interrupt<Args: Parser>(
     }
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return usage_error(&error),
+        Err(error) => return usage_error(with_suggestion(error)),
     };
     let ui_args = ui_args(&args);
     let ui = Ui::new(ui_args.color, ui_args.verbose).quiet(ui_args.quiet);
@@ -84,8 +85,24 @@ pub fn main_with_own_interrupt<Args: Parser>(
 
 const LIMITS: &str = "look at the limits of processes, open files and memory: `ulimit -a`";
 
+/// Suggests the value that has other letters only in their case: the parser itself
+/// takes `PROD` for nothing like `prod`.
+fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidValue) else {
+        return error;
+    };
+    let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else {
+        return error;
+    };
+    let meant = valid.iter().find(|valid| valid.eq_ignore_ascii_case(given)).cloned();
+    if let Some(meant) = meant {
+        error.insert(ContextKind::SuggestedValue, ContextValue::String(meant));
+    }
+    error
+}
+
 /// Reports a wrong command line as the parser does, and nothing of it raw.
-fn usage_error(error: &clap::Error) -> ExitCode {
+fn usage_error(error: clap::Error) -> ExitCode {
     // What the parser repeats of them it repeats as it is.
     let harmless = std::env::args_os().all(|argument| {
         let argument = argument.to_string_lossy();

@@ -87,7 +87,7 @@ fn loading_and_seeding_again_changes_nothing() {
         .succeeds()
         .prints("already exists")
         .prints("already there, same schema; nothing is changed")
-        .prints("all rows already exist; nothing is changed");
+        .prints("all rows of the compiled-in seed already exist; nothing is changed");
 }
 
 #[test]

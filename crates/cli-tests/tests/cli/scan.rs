@@ -190,6 +190,22 @@ fn a_filter_and_a_selection() {
     assert_eq!(run.stdout.lines().count(), 1);
 }
 
+/// DynamoDB takes any word of an expression for an attribute.
+#[test]
+fn a_filter_that_nothing_passes_says_what_its_words_are() {
+    let world = World::seeded();
+    let hint = "none of 106 items passes --filter: a bare word in it is an attribute's name, a value is `:name` with --values";
+    let wrong = ["--filter", "user_handle = maren"];
+    world.run("ddb-scan", &wrong).succeeds().prints_only("").says(hint);
+    let count = [&wrong[..], &["--count", "--output", "json"]].concat();
+    world.run("ddb-scan", &count).succeeds().prints_only("{\"count\":0}\n").says(hint);
+    world
+        .run("ddb-scan", &["--count", "--output", "jsonl"])
+        .succeeds()
+        .prints_only("{\"count\":106}\n")
+        .does_not_say("--filter");
+}
+
 #[test]
 fn a_bad_filter_says_what_is_wrong() {
     let world = World::seeded();

@@ -23,6 +23,24 @@ fn words(call: &str) -> (&str, Vec<&str>) {
 }
 
 #[test]
+fn a_target_in_capitals_is_told_how_it_is_written() {
+    let world = World::dynamodb();
+    for word in ["PROD", "Prod"] {
+        for (tool, arguments, hint) in [
+            ("ddb-scan", vec![word], "a similar value exists: 'prod'"),
+            ("ddb-drop", vec!["cruddur-messages", word], "did you mean `prod`?"),
+        ] {
+            world
+                .run(tool, &arguments)
+                .ends_with(2)
+                .prints_only("")
+                .says(&format!("invalid value '{word}'"))
+                .says(hint);
+        }
+    }
+}
+
+#[test]
 fn a_target_is_local_or_prod_and_nothing_like_it() {
     let world = World::empty();
     // One has no target, one takes the word for its text (see `send_message`).
