@@ -190,6 +190,29 @@ fn a_filter_and_a_selection() {
     assert_eq!(run.stdout.lines().count(), 1);
 }
 
+/// DynamoDB ends a page at 1 MB, and the embedded server counts the item that no longer
+/// fits.
+#[test]
+fn pages_that_are_full_at_1_mb_are_read_to_their_end() {
+    let world = World::ready();
+    let lines: String = (0..300)
+        .map(|i| {
+            let text = "x".repeat(10_000);
+            format!("{{\"Item\":{{\"pk\":{{\"S\":\"k{i}\"}},\"sk\":{{\"S\":\"s\"}},\"t\":{{\"S\":\"{text}\"}}}}}}\n")
+        })
+        .collect();
+    let file = world.file("fat.json", &lines);
+    world.run("ddb-import", &[&file]).succeeds();
+    world.run("ddb-scan", &["--count"]).succeeds().prints_only("300\n").says("300 of 300 items");
+    let run = world.run("ddb-scan", &["--output", "jsonl"]).succeeds();
+    assert_eq!(run.stdout.lines().count(), 300);
+    for segments in ["1", "4"] {
+        let run = world.run("ddb-export", &["--segments", segments]).succeeds();
+        assert_eq!(run.stdout.lines().collect::<std::collections::HashSet<_>>().len(), 300);
+    }
+    world.run("ddb-export", &["--count"]).succeeds().prints_only("300\n");
+}
+
 /// DynamoDB takes any word of an expression for an attribute.
 #[test]
 fn a_filter_that_nothing_passes_says_what_its_words_are() {
