@@ -262,9 +262,9 @@ async fn make_plan(
                 .hint("nothing is written; choose another --start")
         }
         Collision::OtherPeople { who } => Error::new(format!(
-            "the conversation {group} is one of people, `{who}` among them, and no seed wrote it"
+            "the conversation {group} is one of people, `{who}` among them"
         ))
-        .hint("nothing is written; choose another --group"),
+        .hint("nothing is written; choose another --group, or name its people with --my-handle and --other-handle"),
     }
     })?;
     Ok((plan, read_units))

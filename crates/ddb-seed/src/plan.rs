@@ -103,7 +103,7 @@ pub(crate) struct Plan {
 pub(crate) enum Collision {
     /// a row that no seed wrote has the key of one that is to be written
     Key { what: &'static str, at: String },
-    /// the conversation is one of other people, and no seed wrote it
+    /// other people take part in the conversation, beyond what a seed wrote
     OtherPeople { who: String },
 }
 
@@ -123,16 +123,14 @@ pub(crate) fn plan(
 
     let (ours, others): (Vec<&Item>, Vec<&Item>) =
         group_rows.iter().partition(|row| is_of_group(row, group));
-    // Where no seed ever wrote, what is there is a conversation of people: of
-    // these two, or not to be touched.
+    // What people wrote is a conversation of these two, or not to be touched; so are
+    // the rows where no seed ever wrote.
     let stranger = |item: &&Item| {
         let uuid: Option<Uuid> = string(item, "user_uuid").and_then(|text| text.parse().ok());
         uuid != Some(pair.mine.uuid) && uuid != Some(pair.other.uuid)
     };
-    if existing.seeded.is_empty()
-        && let Some(item) =
-            existing.sent_by_people.iter().chain(ours.iter().copied()).find(stranger)
-    {
+    let rows = ours.iter().copied().filter(|_| existing.seeded.is_empty());
+    if let Some(item) = existing.sent_by_people.iter().chain(rows).find(stranger) {
         return Err(Collision::OtherPeople {
             who: string(item, "user_handle").unwrap_or("?").to_owned(),
         });

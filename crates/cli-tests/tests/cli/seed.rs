@@ -130,6 +130,22 @@ fn other_people_in_the_same_conversation_leave_no_row_behind() {
     world.run("ddb-list-conversations", &["--handle", "maren"]).succeeds().prints("jess-bk");
 }
 
+/// A forgotten --group would take the conversation from who wrote in it.
+#[test]
+fn a_seeded_conversation_in_which_people_wrote_stays_theirs() {
+    let world = World::seeded();
+    world.run("ddb-send-message", &["--from", "bayko", "--to", "jess-bk", "Hello"]).succeeds();
+    let before = world.items("cruddur-messages");
+    world
+        .run("ddb-seed", &["--start", "2026-01-02", "--other-handle", "maren"])
+        .ends_with(1)
+        .prints_only("")
+        .says(&format!("error: the conversation {GROUP} is one of people, `bayko` among them"))
+        .says("hint: nothing is written; choose another --group");
+    assert_eq!(world.items("cruddur-messages"), before);
+    world.run("ddb-seed", &["--start", "2026-01-02"]).succeeds();
+}
+
 /// Dropping and seeding the database again does not orphan the messages.
 #[test]
 fn seeded_users_keep_their_uuids() {
@@ -303,9 +319,10 @@ fn a_conversation_of_other_people_is_not_touched() {
     );
     item.insert("user_handle".into(), AttributeValue::S("alice".into()));
     world.put("cruddur-messages", item);
-    world.run("ddb-seed", &["--group", group]).ends_with(1).says(&format!(
-        "error: the conversation {group} is one of people, `alice` among them, and no seed wrote it"
-    ));
+    world
+        .run("ddb-seed", &["--group", group])
+        .ends_with(1)
+        .says(&format!("error: the conversation {group} is one of people, `alice` among them"));
     assert_eq!(world.items("cruddur-messages").len(), 1);
 }
 
