@@ -9,14 +9,18 @@ pub fn printable(text: &str) -> String {
         .map(|c| match c {
             '\n' => '⏎',
             '\t' => ' ',
-            // The last ones turn the direction of what follows, or end a line.
-            c if c.is_control() => char::REPLACEMENT_CHARACTER,
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' => {
-                char::REPLACEMENT_CHARACTER
-            }
+            c if moves_text(c) => char::REPLACEMENT_CHARACTER,
             c => c,
         })
         .collect()
+}
+
+/// Whether a terminal takes a character for more than one to show: control
+/// characters, those that end a line, and those that turn the direction of what
+/// follows.
+#[must_use]
+pub fn moves_text(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Text of several lines: as [`printable`], and line breaks stay.

@@ -12,13 +12,14 @@ use serde_json::json;
 
 use crate::terminal::at_terminal;
 
-/// Sets the title, rings, clears the screen by C1, goes back, and begins a line that
-/// looks like the tool's own.
-const HOSTILE: &str = "\u{1b}]0;own\u{7}\u{9b}2J\u{7f}\u{8}\u{85}\rx\nerror: forged";
+/// Sets the title, rings, turns the text's direction, clears the screen by C1, goes
+/// back, and begins a line that looks like the tool's own.
+const HOSTILE: &str = "\u{1b}]0;own\u{7}\u{202e}\u{9b}2J\u{7f}\u{8}\u{85}\rx\nerror: forged";
 
 /// What of it must not be in any output. Colours are off, and what draws progress is
 /// none of these.
-const RAW: [&str; 7] = ["\u{1b}]", "\u{7}", "\u{9b}", "\u{7f}", "\u{8}", "\u{85}", "\rx"];
+const RAW: [&str; 8] =
+    ["\u{1b}]", "\u{7}", "\u{202e}", "\u{9b}", "\u{7f}", "\u{8}", "\u{85}", "\rx"];
 
 /// All that a command writes to its terminal, stdout and stderr alike.
 fn shown(mut command: Command) -> String {

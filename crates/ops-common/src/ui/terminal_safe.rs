@@ -2,23 +2,26 @@
 
 use std::io::{self, Write};
 
-/// A writer of UTF-8 that a terminal may be behind: then control characters but
-/// line breaks are written as JSON escapes them (`\u009b`), so that JSON stays JSON.
+use crate::text::moves_text;
+
+/// A writer of UTF-8 that a terminal may be behind: then what [`moves_text`], but
+/// line breaks, is written as JSON escapes it (`\u009b`), so that JSON stays JSON.
 #[derive(Debug)]
 pub struct TerminalSafe<W: Write> {
     out: W,
     is_terminal: bool,
-    /// the last byte was the first of two, and C1 begins with it
-    held: bool,
+    /// what such a character may begin with, until its last byte comes
+    held: Vec<u8>,
 }
 
-/// What C1 characters begin with in UTF-8; the second byte is the character.
-const C1_FIRST: u8 = 0xc2;
+/// What such characters of more than one byte begin with in UTF-8: C1, and U+2000 to
+/// U+207F.
+const BEGINNINGS: [&[u8]; 4] = [&[0xc2], &[0xe2], &[0xe2, 0x80], &[0xe2, 0x81]];
 
 impl<W: Write> TerminalSafe<W> {
     /// Passes all on as it is where there is no terminal.
     pub fn new(out: W, is_terminal: bool) -> Self {
-        Self { out, is_terminal, held: false }
+        Self { out, is_terminal, held: Vec::new() }
     }
 }
 
@@ -28,20 +31,27 @@ impl<W: Write> Write for TerminalSafe<W> {
             return self.out.write(text);
         }
         for &byte in text {
-            if self.held {
-                self.held = false;
-                if (0x80..0xa0).contains(&byte) {
-                    write!(self.out, "\\u{byte:04x}")?;
-                    continue;
+            self.held.push(byte);
+            if !BEGINNINGS.contains(&self.held.as_slice())
+                && self.held.len() > 1
+                && str::from_utf8(&self.held).is_err()
+            {
+                // Not UTF-8: what began so is none of them, and this byte may be one.
+                let rest = self.held.len() - 1;
+                self.out.write_all(&self.held[..rest])?;
+                self.held.drain(..rest);
+            }
+            if BEGINNINGS.contains(&self.held.as_slice()) {
+                continue;
+            }
+            let character = str::from_utf8(&self.held).ok().and_then(|text| text.chars().next());
+            match character {
+                Some(c) if c != '\n' && moves_text(c) => {
+                    write!(self.out, "\\u{:04x}", u32::from(c))?;
                 }
-                self.out.write_all(&[C1_FIRST])?;
+                _ => self.out.write_all(&self.held)?,
             }
-            match byte {
-                C1_FIRST => self.held = true,
-                b'\n' => self.out.write_all(b"\n")?,
-                0..0x20 | 0x7f => write!(self.out, "\\u{byte:04x}")?,
-                _ => self.out.write_all(&[byte])?,
-            }
+            self.held.clear();
         }
         Ok(text.len())
     }
@@ -57,7 +67,8 @@ mod tests {
 
     #[test]
     fn json_on_a_terminal_stays_json() {
-        let text = "{\"a\u{7f}\":\"\u{9b}2J é © \u{a0} 🦀\"}\n";
+        let text =
+            "{\"a\u{7f}\":\"\u{9b}2J é © \u{a0} 🦀 € “\u{202e}\u{2066}” \u{2028}\u{2070}\"}\n";
         // Cut anywhere: a character's two bytes can come in two calls.
         for at in 0..=text.len() {
             let mut out = Vec::new();
@@ -65,10 +76,13 @@ mod tests {
             safe.write_all(&text.as_bytes()[..at]).expect("write");
             safe.write_all(&text.as_bytes()[at..]).expect("write");
             let out = String::from_utf8(out).expect("UTF-8");
-            assert!(!out.contains(|c: char| c.is_control() && c != '\n'), "{out:?}");
+            assert!(!out.contains(|c: char| moves_text(c) && c != '\n'), "{out:?}");
             let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
             assert_eq!(json(&out), json(text));
         }
+        let mut out = Vec::new();
+        TerminalSafe::new(&mut out, true).write_all(b"\xc2\x1b\xe2\x80\x1b[").expect("write");
+        assert_eq!(out, b"\xc2\\u001b\xe2\x80\\u001b[");
         let mut out = Vec::new();
         TerminalSafe::new(&mut out, false).write_all(text.as_bytes()).expect("write");
         assert_eq!(out, text.as_bytes());
