@@ -12,7 +12,7 @@ use ops_common::cli;
 use ops_common::dynamodb::table::Table;
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::postgres::{ConnectionUrl, Db};
+use ops_common::postgres::{ConnectionUrl, Db, stamp};
 use ops_common::text::{count, units};
 use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
@@ -150,6 +150,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 async fn uuid_of(args: &Args, url: &ConnectionUrl, ui: &Ui) -> Result<Uuid, Error> {
     url.announce(ui);
     let db = Db::connect(url, ui).await?;
+    stamp::of_this_environment(&db, url).await?;
     if let Some(sub) = &args.cognito_sub {
         return users::user_uuid_by_cognito_sub(&db, url.target(), sub).await;
     }

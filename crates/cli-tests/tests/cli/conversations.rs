@@ -143,6 +143,19 @@ fn a_uuid_needs_no_postgres() {
         .says("cannot be used with");
 }
 
+/// A tunnel to production: whose conversations they are would be looked up there.
+#[test]
+fn people_of_the_other_environments_database_are_not_looked_up() {
+    let world = World::seeded();
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    world
+        .run("ddb-list-conversations", &["--handle", "bayko"])
+        .ends_with(1)
+        .prints_only("")
+        .says("is stamped `prod`, and the target is `local`");
+    world.run("ddb-list-conversations", &["--user", cli_tests::BAYKO]).succeeds();
+}
+
 #[test]
 fn an_unknown_handle_names_the_nearest_ten() {
     let world = World::seeded();

@@ -1,5 +1,5 @@
 //! The stamp that a database carries: its environment, and the schema that was
-//! loaded. `db-setup` writes it; who writes by what the database says looks at
+//! loaded. `db-setup` writes it; who acts by what the database says looks at
 //! it too: a tunnel to production looks like localhost, the stamp does not.
 
 use tokio_postgres::GenericClient;
