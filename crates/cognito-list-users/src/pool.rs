@@ -21,9 +21,8 @@ use ops_common::consent::Caller;
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::target::Target;
-use ops_common::target::dns::{is_this_machine, refuse_public_address};
-use ops_common::target::endpoint::Endpoint;
-use ops_common::target::hosts::LocalHosts;
+use ops_common::target::endpoint::AwsService;
+use ops_common::target::resolve::{Route, resolve};
 use ops_common::text::count;
 use ops_common::ui::Ui;
 use serde::Serialize;
@@ -149,42 +148,27 @@ impl UserPool {
         ui: &Ui,
     ) -> Result<Self, Error> {
         let id = args.id().ok_or_else(not_named)?;
-        let variable = env::AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER;
-        let endpoint = env::var(variable);
-        let endpoint = endpoint.map(|text| Endpoint::parse(&text, variable)).transpose()?;
-        let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
-        let local = match &endpoint {
-            Some(endpoint) if is_this_machine(endpoint, &hosts).await => Some(endpoint),
-            _ => None,
-        };
+        let cognito = AwsService::Cognito;
         let region = region_in(&id).map(str::to_owned);
-        let (config, region) = match local {
-            Some(endpoint) if target == Some(Target::Prod) => {
-                return Err(Error::new(format!(
-                    "`prod` means AWS, and {variable} in the environment points Cognito at `{}`",
-                    endpoint.as_str()
-                ))
-                .hint(format!("remove it for this call: `env -u {variable} …`")));
-            }
-            Some(endpoint) => {
-                refuse_public_address(&endpoint.host(), endpoint.port(), variable).await?;
-                let region = region.unwrap_or_else(|| aws::LOCAL_REGION.to_owned());
-                (aws::local_config(endpoint, region.clone()), region)
-            }
-            None => {
-                refuse_to_sign_in_elsewhere()?;
-                let config =
-                    aws::account_config(region.as_deref(), profile, endpoint.as_ref()).await?;
-                let region = aws::region_of(&config).map_err(|_| no_region(&id))?;
-                (config, region)
-            }
-        };
-        let local = local.is_some();
+        let (config, region, endpoint, local) =
+            match resolve(cognito, target, None, env::var).await? {
+                Route::Local(endpoint) => {
+                    let region = region.unwrap_or_else(|| aws::LOCAL_REGION.to_owned());
+                    (aws::local_config(&endpoint, region.clone()), region, Some(endpoint), true)
+                }
+                Route::Account(endpoint) => {
+                    refuse_to_sign_in_elsewhere()?;
+                    let config =
+                        aws::account_config(region.as_deref(), profile, endpoint.as_ref()).await?;
+                    let region = aws::region_of(&config).map_err(|_| no_region(&id))?;
+                    (config, region, endpoint, false)
+                }
+            };
         let service = Service {
-            name: "Cognito",
+            name: cognito.name(),
             local,
             endpoint,
-            endpoint_setting: variable,
+            endpoint_setting: cognito.variable(),
             container: "docker compose --profile cognito up -d",
             region,
         };

@@ -208,7 +208,7 @@ fn prod_refuses_a_profile_with_a_local_endpoint() {
         .args(["prod", "--profile", "dev"])
         .env_remove("AWS_ENDPOINT_URL_DYNAMODB")
         .env("AWS_CONFIG_FILE", file);
-    Run::of(command).ends_with(1).says("the profile's endpoint_url is");
+    Run::of(command).ends_with(1).says("and the profile's endpoint_url points DynamoDB at");
 }
 
 /// A leftover of development that is on the network, not on this machine: the real
@@ -231,7 +231,7 @@ fn prod_takes_unencrypted_and_private_endpoints_from_the_command_line_only() {
             Run::of(command)
                 .ends_with(1)
                 .prints_only("")
-                .says(&format!("endpoint_url is `{endpoint}`, {why}\n"))
+                .says(&format!("points DynamoDB at `{endpoint}`, {why}\n"))
                 .says(&format!("say so: --endpoint-url {endpoint}\n"));
         };
         refused("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
@@ -252,7 +252,7 @@ fn a_service_endpoint_in_a_profile_is_refused_too() {
         .args(["prod", "--profile", "dev"])
         .env_remove("AWS_ENDPOINT_URL_DYNAMODB")
         .env("AWS_CONFIG_FILE", file);
-    Run::of(command).ends_with(1).says("the profile's endpoint_url is");
+    Run::of(command).ends_with(1).says("and the profile's endpoint_url points DynamoDB at");
 }
 
 #[test]

@@ -10,9 +10,9 @@ use crate::consent::Caller;
 use crate::env;
 use crate::error::Error;
 use crate::target::Target;
-use crate::target::dns::is_this_machine;
-use crate::target::endpoint::Endpoint;
+use crate::target::endpoint::{AwsService, Endpoint, Origin};
 use crate::target::hosts::LocalHosts;
+use crate::target::resolve::refuse_leftover;
 use crate::ui::Ui;
 
 /// Asks STS who signs the requests of `config`, says so, and looks whether it is
@@ -23,19 +23,15 @@ use crate::ui::Ui;
 /// expected.
 pub async fn identify(config: &SdkConfig, region: &str, ui: &Ui) -> Result<Caller, Error> {
     let expected = env::expected_account_id()?;
-    let endpoint = aws::endpoint_of_service(config, "STS")?;
-    let endpoint =
-        endpoint.map(|text| Endpoint::parse(&text, "the endpoint_url of STS")).transpose()?;
-    let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
-    if let Some(endpoint) = &endpoint
-        && is_this_machine(endpoint, &hosts).await
-    {
-        return Err(Error::new(format!(
-            "this call is for AWS, and the profile points STS at `{}`, which is this machine",
-            endpoint.as_str()
-        ))
-        .hint("choose another profile with --profile, or take STS's endpoint_url out of it"));
-    }
+    let endpoint = match aws::endpoint_of_service(config, AwsService::Sts.name())? {
+        None => None,
+        Some(text) => {
+            let endpoint = Endpoint::parse(&text, "the endpoint_url of STS")?;
+            let hosts = LocalHosts::from_env();
+            refuse_leftover(AwsService::Sts, &endpoint, Origin::Profile, &hosts).await?;
+            Some(endpoint)
+        }
+    };
     let mut sts = aws_sdk_sts::config::Builder::from(config).retry_config(RetryConfig::standard());
     // Not what --endpoint-url and the profile say of another service.
     sts.set_endpoint_url(endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()));
@@ -43,9 +39,9 @@ pub async fn identify(config: &SdkConfig, region: &str, ui: &Ui) -> Result<Calle
         sts = sts.interceptor(trace);
     }
     let service = Service {
-        name: "STS",
+        name: AwsService::Sts.name(),
         endpoint,
-        endpoint_setting: env::AWS_ENDPOINT_URL_STS,
+        endpoint_setting: AwsService::Sts.variable(),
         container: "",
         region: region.to_owned(),
         local: false,

@@ -36,9 +36,9 @@ pub use trace::Trace;
 
 use crate::env;
 use crate::error::Error;
-use crate::target::dns::is_this_machine;
-use crate::target::endpoint::Endpoint;
-use crate::target::hosts::LocalHosts;
+use crate::target::Target;
+use crate::target::endpoint::{AwsService, Endpoint};
+use crate::target::resolve::resolve;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -49,7 +49,7 @@ pub const LOCAL_REGION: &str = "us-east-1";
 /// credentials, no profile, no proxy, so that nothing real can leave it.
 #[must_use]
 pub fn local_config(endpoint: &Endpoint, region: String) -> SdkConfig {
-    let http_client = if endpoint.as_str().starts_with("https:") {
+    let http_client = if endpoint.is_https() {
         https_client(ProxyConfig::disabled())
     } else {
         HttpClientBuilder::new().build_http()
@@ -79,7 +79,8 @@ pub async fn account_config(
 ) -> Result<SdkConfig, Error> {
     check_retry_mode()?;
     env::expected_account_id()?;
-    refuse_sts_on_this_machine().await?;
+    // A role would be assumed at a stand-in, whose keys open nothing at AWS.
+    resolve(AwsService::Sts, Some(Target::Prod), None, env::var).await?;
     let http_client = https_client(ProxyConfig::from_env());
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client.clone())
@@ -179,22 +180,6 @@ fn https_client(proxy: ProxyConfig) -> SharedHttpClient {
 
 fn aws_smithy_async_sleep() -> aws_sdk_dynamodb::config::SharedAsyncSleep {
     aws_sdk_dynamodb::config::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new())
-}
-
-/// A role would be assumed at a stand-in, whose keys open nothing at AWS.
-async fn refuse_sts_on_this_machine() -> Result<(), Error> {
-    let variable = env::AWS_ENDPOINT_URL_STS;
-    let Some(text) = env::var(variable) else { return Ok(()) };
-    let endpoint = Endpoint::parse(&text, variable)?;
-    let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
-    if !is_this_machine(&endpoint, &hosts).await {
-        return Ok(());
-    }
-    Err(Error::new(format!(
-        "this call is for AWS, and {variable} in the environment points STS at `{}`",
-        endpoint.as_str()
-    ))
-    .hint(format!("remove it for this call: `env -u {variable} …`")))
 }
 
 /// The SDK panics at a retry mode it does not know.

@@ -26,9 +26,9 @@ use crate::dynamodb::retry::is_throttling;
 use crate::env;
 use crate::error::Error;
 use crate::target::Target;
-use crate::target::dns::{is_this_machine, private_address, refuse_public_address};
-use crate::target::endpoint::{Endpoint, EndpointSettings, dynamodb_endpoint};
+use crate::target::endpoint::{AwsService, Endpoint, Origin};
 use crate::target::hosts::LocalHosts;
+use crate::target::resolve::{Route, refuse_leftover, resolve};
 use crate::ui::Ui;
 
 /// A DynamoDB client and where it leads.
@@ -51,30 +51,18 @@ impl Dynamo {
     /// Before any request: an endpoint that the target may not talk to, no
     /// region, settings that the SDK could not take.
     pub async fn connect(target: Target, args: &DynamoArgs, ui: &Ui) -> Result<Self, Error> {
-        let settings = EndpointSettings {
-            flag: args.endpoint_url.clone(),
-            service: env::var(env::AWS_ENDPOINT_URL_DYNAMODB),
-            generic: env::var(env::AWS_ENDPOINT_URL),
-        };
-        let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
-        let endpoint = dynamodb_endpoint(target, &settings, &hosts)?;
-        match target {
-            Target::Local => Self::connect_local(endpoint, args, ui).await,
-            Target::Prod => Self::connect_prod(endpoint, &hosts, args, ui).await,
+        let flag = args.endpoint_url.as_deref();
+        match resolve(AwsService::DynamoDb, Some(target), flag, env::var).await? {
+            Route::Local(endpoint) => Self::connect_local(endpoint, args, ui),
+            Route::Account(endpoint) => Self::connect_prod(endpoint, args, ui).await,
         }
     }
 
-    async fn connect_local(
-        endpoint: Option<Endpoint>,
-        args: &DynamoArgs,
-        ui: &Ui,
-    ) -> Result<Self, Error> {
+    fn connect_local(endpoint: Endpoint, args: &DynamoArgs, ui: &Ui) -> Result<Self, Error> {
         if args.profile.is_some() {
             return Err(Error::usage("--profile has no meaning in `local`, which uses no account")
                 .hint("for a real account say `prod`"));
         }
-        let endpoint = endpoint.ok_or_else(|| Error::new("`local` has no endpoint"))?;
-        refuse_public_address(&endpoint.host(), endpoint.port(), endpoint.as_str()).await?;
         let region = args
             .region
             .clone()
@@ -86,18 +74,15 @@ impl Dynamo {
 
     async fn connect_prod(
         endpoint: Option<Endpoint>,
-        hosts: &LocalHosts,
         args: &DynamoArgs,
         ui: &Ui,
     ) -> Result<Self, Error> {
         let (region, profile) = (args.region.as_deref(), args.profile.as_deref());
         let config = aws::account_config(region, profile, endpoint.as_ref()).await?;
-        let from_profile = profile_endpoint(&config)?;
-        let announced = args.endpoint_url.is_some();
-        let endpoint = endpoint.or(from_profile);
-        if let Some(endpoint) = endpoint.as_ref().filter(|_| !announced) {
-            refuse_leftover(endpoint, hosts).await?;
-        }
+        let endpoint = match endpoint {
+            Some(endpoint) => Some(endpoint),
+            None => profile_endpoint(&config).await?,
+        };
         let region = aws::region_of(&config)?;
         let db = Self::new(Target::Prod, &config, endpoint, region, ui);
         Ok(Self { profile: args.profile.clone(), ..db })
@@ -121,7 +106,7 @@ impl Dynamo {
             config = config.interceptor(trace);
         }
         let service = Service {
-            name: "DynamoDB",
+            name: AwsService::DynamoDb.name(),
             endpoint,
             endpoint_setting: "--endpoint-url",
             container: "docker compose up -d",
@@ -207,36 +192,12 @@ impl Dynamo {
 
 /// The endpoint that the profile names, for DynamoDB or for every service. The
 /// SDK would follow it without a word.
-fn profile_endpoint(shared: &SdkConfig) -> Result<Option<Endpoint>, Error> {
+async fn profile_endpoint(shared: &SdkConfig) -> Result<Option<Endpoint>, Error> {
     let of_service = aws::endpoint_of_service(shared, "DynamoDB")?;
     let text = of_service.or_else(|| shared.endpoint_url().map(str::to_owned));
-    text.filter(|text| !text.is_empty())
-        .map(|text| Endpoint::parse(&text, "the profile's endpoint_url"))
-        .transpose()
-}
-
-/// Refuses an endpoint that nobody named on the command line and that no account's
-/// keys should sign for: a leftover of development, this machine's or its network's.
-async fn refuse_leftover(endpoint: &Endpoint, hosts: &LocalHosts) -> Result<(), Error> {
-    let why = if is_this_machine(endpoint, hosts).await {
-        "which is this machine".to_owned()
-    } else if !endpoint.is_https() {
-        "which is not encrypted".to_owned()
-    } else if let Some(address) = private_address(endpoint).await {
-        format!("which leads to the private address {address}")
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(format!(
-        "`prod` means AWS, and the environment or the profile's endpoint_url is `{}`, {why}",
-        endpoint.as_str()
-    ))
-    .hint(format!(
-        "if you mean it (a VPC endpoint, for one), say so: --endpoint-url {}",
-        endpoint.as_str()
-    ))
-    .hint(format!(
-        "else remove it for this call: `env -u {} …`, or another profile with --profile",
-        env::AWS_ENDPOINT_URL_DYNAMODB
-    )))
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let endpoint = Endpoint::parse(&text, Origin::Profile)?;
+    refuse_leftover(AwsService::DynamoDb, &endpoint, Origin::Profile, &LocalHosts::from_env())
+        .await?;
+    Ok(Some(endpoint))
 }

@@ -19,7 +19,7 @@ pub use url::ConnectionUrl;
 use crate::env;
 use crate::error::Error;
 use crate::target::Target;
-use crate::target::dns::refuse_public_address;
+use crate::target::resolve::refuse_public_address;
 use crate::ui::Ui;
 use errors::connect_error;
 use tls::SslMode;

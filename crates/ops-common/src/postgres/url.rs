@@ -15,7 +15,6 @@ use crate::env;
 use crate::error::Error;
 use crate::postgres::tls::{RootCert, SslMode};
 use crate::target::Target;
-use crate::target::endpoint::not_local;
 use crate::target::hosts::LocalHosts;
 use crate::ui::Ui;
 
@@ -55,7 +54,7 @@ impl ConnectionUrl {
     /// No URL for `prod`, a URL that does not parse, in `local` a host that is
     /// not this machine.
     pub fn from_env(target: Target) -> Result<Self, Error> {
-        let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
+        let hosts = LocalHosts::from_env();
         match target {
             Target::Local => {
                 let url = env::var(env::CONNECTION_URL);
@@ -80,7 +79,7 @@ impl ConnectionUrl {
     /// A URL that does not parse.
     pub fn reader_from_env() -> Result<Option<Self>, Error> {
         let variable = env::PROD_READ_CONNECTION_URL;
-        let hosts = LocalHosts::new(env::var(env::OPS_LOCAL_HOSTS).as_deref());
+        let hosts = LocalHosts::from_env();
         env::var(variable).map(|url| Self::parse(Target::Prod, &url, variable, &hosts)).transpose()
     }
 
@@ -139,9 +138,7 @@ impl ConnectionUrl {
         };
         if target == Target::Local {
             for host in host_names(&config) {
-                if !hosts.contains(&host) {
-                    return Err(not_local("Postgres", &host, origin));
-                }
+                hosts.require("Postgres", &host, origin)?;
             }
         }
         let ssl_mode = match ssl_mode {

@@ -1,7 +1,10 @@
 //! Endpoints of AWS services, and which one a target means. Pure.
 
+use std::fmt;
+
 use url::{Host, Url};
 
+use crate::env;
 use crate::error::Error;
 use crate::target::Target;
 use crate::target::hosts::{LocalHosts, leads_here};
@@ -13,11 +16,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Parses `text`, which came from `origin` (a flag or a variable's name).
+    /// Parses `text`, which `origin` named.
     ///
     /// # Errors
     /// Where it is not an http or https URL, or holds a user or a password.
-    pub fn parse(text: &str, origin: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, origin: impl fmt::Display) -> Result<Self, Error> {
         let wrong = |why: &str| {
             Error::new(format!("the endpoint in {origin} is not usable"))
                 .cause(why)
@@ -65,105 +68,176 @@ impl Endpoint {
     }
 }
 
-/// Where a setting came from.
-#[derive(Debug, Clone, Default)]
-pub struct EndpointSettings {
-    /// `--endpoint-url`
-    pub flag: Option<String>,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`
-    pub service: Option<String>,
-    /// `AWS_ENDPOINT_URL`
-    pub generic: Option<String>,
+/// A service of AWS whose endpoint can be named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsService {
+    /// The one that the target switches. `AWS_ENDPOINT_URL` means it too: the app's
+    /// containers set it so.
+    DynamoDb,
+    /// The app uses the real pool in development too: the endpoint alone tells.
+    Cognito,
+    /// Always AWS's: whoever asks it has an account.
+    Sts,
 }
 
-/// The DynamoDB endpoint that `target` means, or `None` for AWS's own.
+impl AwsService {
+    /// Its name, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "DynamoDB",
+            Self::Cognito => "Cognito",
+            Self::Sts => "STS",
+        }
+    }
+
+    /// The environment variable of its endpoint.
+    #[must_use]
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::DynamoDb => env::AWS_ENDPOINT_URL_DYNAMODB,
+            Self::Cognito => env::AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER,
+            Self::Sts => env::AWS_ENDPOINT_URL_STS,
+        }
+    }
+}
+
+/// What named an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `--endpoint-url`
+    Flag,
+    /// an environment variable
+    Variable(&'static str),
+    /// `endpoint_url` in the AWS profile
+    Profile,
+    /// nothing did
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "--endpoint-url",
+            Self::Variable(name) => name,
+            Self::Profile => "the profile's endpoint_url",
+            Self::Default => "the default",
+        })
+    }
+}
+
+/// The endpoint that `target` means, and what named it; `None` for AWS's own. Judged
+/// by its name alone: [`resolve`](super::resolve::resolve) looks at DNS too.
 ///
 /// # Errors
-/// In `local`, a host that is not this machine. In `prod`, an endpoint from the
-/// environment that is generic or local: the app's own containers set it, and
-/// production calls would quietly go to the local table.
-pub fn dynamodb_endpoint(
-    target: Target,
-    settings: &EndpointSettings,
-    local: &LocalHosts,
-) -> Result<Option<Endpoint>, Error> {
-    use crate::env::{AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_DYNAMODB};
-    let (flag, service, generic) = (
-        settings.flag.as_deref().map(|text| (text, "--endpoint-url")),
-        settings.service.as_deref().map(|text| (text, AWS_ENDPOINT_URL_DYNAMODB)),
-        settings.generic.as_deref().map(|text| (text, AWS_ENDPOINT_URL)),
-    );
-    match target {
-        Target::Local => {
-            let default = ("http://localhost:8000", "the default");
-            let (text, origin) = flag.or(service).or(generic).unwrap_or(default);
-            let endpoint = Endpoint::parse(text, origin)?;
-            if !local.contains(&endpoint.host()) {
-                return Err(not_local("DynamoDB", &endpoint.host(), origin));
-            }
-            Ok(Some(endpoint))
+/// An endpoint that is not usable. In `local`, a DynamoDB host that is not this
+/// machine. In `prod`, an endpoint from the environment that is generic or local: the
+/// app's own containers set it, and production calls would quietly go to the local
+/// table.
+pub fn choose(
+    service: AwsService,
+    target: Option<Target>,
+    flag: Option<&str>,
+    environment: impl Fn(&str) -> Option<String>,
+    hosts: &LocalHosts,
+) -> Result<Option<(Endpoint, Origin)>, Error> {
+    let of_variable = |name| environment(name).map(|text| (text, Origin::Variable(name)));
+    let is_dynamodb = service == AwsService::DynamoDb;
+    let named = flag
+        .map(|text| (text.to_owned(), Origin::Flag))
+        .or_else(|| of_variable(service.variable()))
+        .or_else(|| of_variable(env::AWS_ENDPOINT_URL).filter(|_| is_dynamodb))
+        .or_else(|| {
+            let default = ("http://localhost:8000".to_owned(), Origin::Default);
+            (is_dynamodb && target == Some(Target::Local)).then_some(default)
+        });
+    let Some((text, origin)) = named else { return Ok(None) };
+    let endpoint = Endpoint::parse(&text, origin)?;
+    match (target, origin) {
+        (Some(Target::Local), _) if is_dynamodb => {
+            hosts.require(service.name(), &endpoint.host(), origin)?;
         }
-        Target::Prod => {
-            if let Some((text, origin)) = flag {
-                return Endpoint::parse(text, origin).map(Some);
-            }
-            if let Some((text, origin)) = service {
-                let endpoint = Endpoint::parse(text, origin)?;
-                if leads_here(&endpoint.host(), local) {
-                    return Err(refused_in_prod(origin, endpoint.as_str()));
-                }
-                return Ok(Some(endpoint));
-            }
-            match generic {
-                Some((text, origin)) => Err(refused_in_prod(origin, text)),
-                None => Ok(None),
-            }
+        (Some(Target::Prod), Origin::Variable(env::AWS_ENDPOINT_URL)) => {
+            return Err(leftover(service, &endpoint, origin, "which every service would follow"));
         }
+        (Some(Target::Prod), Origin::Variable(_)) if leads_here(&endpoint.host(), hosts) => {
+            return Err(leftover(service, &endpoint, origin, THIS_MACHINE));
+        }
+        _ => {}
     }
+    Ok(Some((endpoint, origin)))
 }
 
-fn refused_in_prod(variable: &str, value: &str) -> Error {
-    // Only what was parsed is safe to show: the text may hold a password.
-    let shown = Endpoint::parse(value, variable).map_or_else(
-        |_| "something else".to_owned(),
-        |endpoint| format!("`{}`", endpoint.as_str()),
-    );
-    Error::new(format!(
-        "`prod` means AWS, and {variable} in the environment points DynamoDB at {shown}"
-    ))
-    .hint(format!("remove it for this call: `env -u {variable} …`"))
-    .hint("or name the endpoint that you mean with --endpoint-url")
-}
+pub(super) const THIS_MACHINE: &str = "which is this machine";
 
-/// The error for a host that target `local` may not talk to.
-#[must_use]
-pub fn not_local(service: &str, host: &str, origin: &str) -> Error {
-    let error = Error::new(format!(
-        "`local` talks to this machine only, and {origin} names the {service} host `{host}`"
-    ))
-    .hint("for production say `prod`");
-    if host.ends_with(".amazonaws.com") {
-        return error;
+/// The error for an endpoint that nobody named on the command line and that no
+/// account's keys should sign for: left over from development.
+pub(super) fn leftover(
+    service: AwsService,
+    endpoint: &Endpoint,
+    origin: Origin,
+    why: &str,
+) -> Error {
+    let meant = match service {
+        AwsService::Sts => "this call is for AWS",
+        _ => "`prod` means AWS",
+    };
+    let place = match origin {
+        Origin::Variable(_) => " in the environment",
+        _ => "",
+    };
+    let (name, url) = (service.name(), endpoint.as_str());
+    let error = Error::new(format!("{meant}, and {origin}{place} points {name} at `{url}`, {why}"));
+    let error = match origin {
+        Origin::Variable(name) => error.hint(format!("remove it for this call: `env -u {name} …`")),
+        _ => error.hint(format!(
+            "choose another profile with --profile, or take {name}'s endpoint_url out of this one"
+        )),
+    };
+    match service {
+        AwsService::DynamoDb => error.hint(format!(
+            "if you mean it (a VPC endpoint, for one), say so: --endpoint-url {url}"
+        )),
+        _ => error,
     }
-    error.hint(format!(
-        "a container or a machine of yours with another name: list the name in {}",
-        crate::env::OPS_LOCAL_HOSTS
-    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn settings(flag: &str, service: &str, generic: &str) -> EndpointSettings {
+    fn resolve(target: Target, flag: &str, service: &str, generic: &str) -> Result<String, String> {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        EndpointSettings { flag: some(flag), service: some(service), generic: some(generic) }
+        let environment = |name: &str| match name {
+            env::AWS_ENDPOINT_URL_DYNAMODB => some(service),
+            env::AWS_ENDPOINT_URL => some(generic),
+            _ => None,
+        };
+        let (flag, hosts) = (some(flag), LocalHosts::default());
+        choose(AwsService::DynamoDb, Some(target), flag.as_deref(), environment, &hosts)
+            .map(|chosen| chosen.map_or("AWS".to_owned(), |(e, _)| e.as_str().to_owned()))
+            .map_err(|error| error.to_string())
     }
 
-    fn resolve(target: Target, flag: &str, service: &str, generic: &str) -> Result<String, String> {
-        dynamodb_endpoint(target, &settings(flag, service, generic), &LocalHosts::default())
-            .map(|endpoint| endpoint.map_or("AWS".to_owned(), |e| e.as_str().to_owned()))
-            .map_err(|error| error.to_string())
+    #[test]
+    fn cognito_and_sts_are_named_by_their_own_variable_only() {
+        for (service, variable) in [
+            (AwsService::Cognito, env::AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER),
+            (AwsService::Sts, env::AWS_ENDPOINT_URL_STS),
+        ] {
+            let choose = |target, url: &str, set: &str| {
+                let environment = |name: &str| (name == set).then(|| url.to_owned());
+                choose(service, target, None, environment, &LocalHosts::default())
+                    .map(|chosen| chosen.map(|(endpoint, _)| endpoint.as_str().to_owned()))
+            };
+            let here = "http://localhost:5000";
+            assert_eq!(choose(None, here, env::AWS_ENDPOINT_URL).expect("generic"), None);
+            assert_eq!(choose(None, here, variable).expect("own"), Some(here.into()));
+            assert!(choose(Some(Target::Prod), here, variable).is_err());
+            let elsewhere = "https://vpce.example.com";
+            let prod = choose(Some(Target::Prod), elsewhere, variable).expect("a private endpoint");
+            assert_eq!(prod, Some(elsewhere.into()));
+        }
     }
 
     #[test]

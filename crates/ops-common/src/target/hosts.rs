@@ -1,6 +1,10 @@
-//! Which host names and addresses are this machine. Pure.
+//! Which host names and addresses are this machine.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::env;
+use crate::error::Error;
 
 /// The names that mean this machine without any setting: its own, the host as
 /// a container sees it, and the containers of `docker-compose.yml`.
@@ -19,6 +23,12 @@ impl LocalHosts {
     pub fn new(listed: Option<&str>) -> Self {
         let listed = listed.unwrap_or_default().split(',').map(str::trim);
         Self { listed: listed.filter(|name| !name.is_empty()).map(str::to_owned).collect() }
+    }
+
+    /// The usual names and those that `OPS_LOCAL_HOSTS` lists.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::new(env::var(env::OPS_LOCAL_HOSTS).as_deref())
     }
 
     /// Whether `host` (a name or an address, no port) counts as this machine.
@@ -40,6 +50,28 @@ impl LocalHosts {
         }
         let names = LOCAL_NAMES.into_iter().chain(self.listed.iter().map(String::as_str));
         names.into_iter().any(|name| name.eq_ignore_ascii_case(host))
+    }
+
+    /// Refuses a host of `service`, which `origin` names, that target `local` may not
+    /// talk to.
+    ///
+    /// # Errors
+    /// Where it does not count as this machine.
+    pub fn require(&self, service: &str, host: &str, origin: impl Display) -> Result<(), Error> {
+        if self.contains(host) {
+            return Ok(());
+        }
+        let error = Error::new(format!(
+            "`local` talks to this machine only, and {origin} names the {service} host `{host}`"
+        ))
+        .hint("for production say `prod`");
+        if host.ends_with(".amazonaws.com") {
+            return Err(error);
+        }
+        Err(error.hint(format!(
+            "a container or a machine of yours with another name: list the name in {}",
+            env::OPS_LOCAL_HOSTS
+        )))
     }
 }
 

@@ -1,9 +1,10 @@
-//! The local/prod switch and what each target may talk to. Pure: it reads no
-//! environment and no network, so that every rule can be tested as text.
+//! The local/prod switch and what each target may talk to. [`endpoint`] and [`hosts`]
+//! judge by text alone, so that every rule can be tested as text; [`resolve`] adds the
+//! look at DNS.
 
-pub mod dns;
 pub mod endpoint;
 pub mod hosts;
+pub mod resolve;
 
 use std::fmt;
 
