@@ -24,7 +24,8 @@ use ops_common::text::quoted;
 use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
-use definition::{ABSENT, Difference, TableDefinition};
+use definition::TableDefinition;
+use definition::difference::{ABSENT, Difference};
 use lifecycle::{create, set_ttl, ttl_attribute, wait_until_active};
 
 /// Of a CreateTable request, which has at most some hundred names.
@@ -192,7 +193,7 @@ impl Work<'_> {
 
     /// In what the live table is not what is asked for.
     async fn differences(&self, live: &TableDescription) -> Result<Vec<Difference>, Error> {
-        let mut differences = self.definition.differences(live);
+        let mut differences = self.definition.differences(&TableDefinition::of_live(live));
         // Only where it is asked for: not every server can tell.
         let wanted = self.args.ttl_attribute.as_deref();
         if wanted.is_some() || self.args.no_ttl {
@@ -221,7 +222,8 @@ impl Work<'_> {
             planned: None,
             differences: Vec::new(),
             without_throughput: live.map_or_else(Vec::new, |live| {
-                let names = self.definition.indexes_without_throughput(live);
+                let live = TableDefinition::of_live(live);
+                let names = self.definition.indexes_without_throughput(&live);
                 names.into_iter().map(str::to_owned).collect()
             }),
         }
@@ -276,7 +278,7 @@ impl Work<'_> {
         let table = &self.table;
         let differs =
             format!("`{table}` is there and differs from the definition; nothing is changed");
-        let impossible = self.definition.plan(&live).impossible;
+        let impossible = self.definition.plan(&TableDefinition::of_live(&live)).impossible;
         if !impossible.is_empty() {
             return Err(self.only_a_new_table(Error::new(differs), &impossible));
         }

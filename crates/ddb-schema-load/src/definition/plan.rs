@@ -7,10 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types as live;
 use serde_json::{Map, Value, json};
 
-use super::{Difference, GlobalSecondaryIndex, TableDefinition, remove_nulls};
+use super::difference::Difference;
+use super::{GlobalSecondaryIndex, TableDefinition, remove_nulls};
 
 /// One request, to be waited for before the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +33,12 @@ pub(crate) struct Plan {
 }
 
 impl TableDefinition {
-    /// What makes `table` what this definition says.
+    /// What makes the `live` table what this definition says.
     #[must_use]
-    pub(crate) fn plan(&self, table: &live::TableDescription) -> Plan {
-        let differences = self.differences(table);
+    pub(crate) fn plan(&self, live: &Self) -> Plan {
+        let differences = self.differences(live);
         let differs = |path: &str| differences.iter().any(|difference| difference.path == path);
-        let retyped_keys = self.retyped_keys(table);
+        let retyped_keys = self.retyped_keys(live);
         let impossible = differences.iter().filter(|difference| {
             is_for_ever(&difference.path)
                 || difference.path == "AttributeDefinitions" && retyped_keys
@@ -62,7 +62,7 @@ impl TableDefinition {
         }
         let wanted: Vec<&GlobalSecondaryIndex> =
             self.global_secondary_indexes.iter().flatten().collect();
-        let retyped = self.retyped(table);
+        let retyped = self.retyped(live);
         let made_anew = |index: &GlobalSecondaryIndex| {
             let name = &index.index_name;
             ["KeySchema", "Projection"]
@@ -71,8 +71,8 @@ impl TableDefinition {
                 || index.key_schema.iter().any(|key| retyped.contains(&key.attribute_name))
         };
         let mut kept = Vec::new();
-        for index in table.global_secondary_indexes() {
-            let name = index.index_name().unwrap_or_default();
+        for index in live.global_secondary_indexes.iter().flatten() {
+            let name = index.index_name.as_str();
             let why = match wanted.iter().find(|wanted| wanted.index_name == name) {
                 Some(wanted) if !made_anew(wanted) => {
                     kept.push(name);
@@ -124,19 +124,19 @@ impl TableDefinition {
     }
 
     /// The attributes that have another type in the live table.
-    fn retyped(&self, table: &live::TableDescription) -> BTreeSet<String> {
+    fn retyped(&self, live: &Self) -> BTreeSet<String> {
         let attributes = self.attribute_definitions.iter().filter(|ours| {
-            table.attribute_definitions().iter().any(|theirs| {
-                theirs.attribute_name() == ours.attribute_name
-                    && theirs.attribute_type().as_str() != ours.attribute_type
+            live.attribute_definitions.iter().any(|theirs| {
+                theirs.attribute_name == ours.attribute_name
+                    && theirs.attribute_type != ours.attribute_type
             })
         });
         attributes.map(|attribute| attribute.attribute_name.clone()).collect()
     }
 
     /// Whether one of them is a key of the table's or of a local index's, for ever.
-    fn retyped_keys(&self, table: &live::TableDescription) -> bool {
-        let retyped = self.retyped(table);
+    fn retyped_keys(&self, live: &Self) -> bool {
+        let retyped = self.retyped(live);
         let local = self.local_secondary_indexes.iter().flatten().flat_map(|i| &i.key_schema);
         let mut keys = self.key_schema.iter().chain(local);
         keys.any(|key| retyped.contains(&key.attribute_name))
@@ -220,8 +220,14 @@ fn is_for_ever(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{attribute, key, messages, throughput};
+    use aws_sdk_dynamodb::types as live;
+
+    use super::super::difference::tests::{attribute, key, messages, throughput};
     use super::*;
+
+    fn of_live(table: live::builders::TableDescriptionBuilder) -> TableDefinition {
+        TableDefinition::of_live(&table.build())
+    }
 
     fn definition(members: Value) -> TableDefinition {
         let mut definition: Value =
@@ -256,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_same_table_takes_nothing() {
-        assert_eq!(TableDefinition::messages().plan(&messages().build()), Plan::default());
+        assert_eq!(TableDefinition::messages().plan(&of_live(messages())), Plan::default());
     }
 
     #[test]
@@ -270,9 +276,8 @@ mod tests {
             .attribute_definitions(attribute("c"))
             .global_secondary_indexes(live_index("by-c", "c"))
             // The name stays, the key does not.
-            .global_secondary_indexes(live_index("by-a", "c"))
-            .build();
-        let plan = definition.plan(&table);
+            .global_secondary_indexes(live_index("by-a", "c"));
+        let plan = definition.plan(&of_live(table));
         assert_eq!(plan.impossible, []);
         let steps: Vec<(&str, bool)> =
             plan.changes.iter().map(|change| (change.what.as_str(), change.destroys)).collect();
@@ -309,9 +314,8 @@ mod tests {
         let table = messages()
             .attribute_definitions(attribute("a"))
             .billing_mode_summary(on_demand)
-            .global_secondary_indexes(live_index("by-a", "a"))
-            .build();
-        let changes = definition.plan(&table).changes;
+            .global_secondary_indexes(live_index("by-a", "a"));
+        let changes = definition.plan(&of_live(table)).changes;
         let [change] = changes.as_slice() else { panic!("{changes:?}") };
         assert_eq!(
             change.request,
@@ -326,14 +330,14 @@ mod tests {
     fn keys_and_local_indexes_are_for_ever() {
         let local = json!([{"IndexName": "l", "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
             "Projection": {"ProjectionType": "ALL"}}]);
-        let plan = definition(json!({"LocalSecondaryIndexes": local})).plan(&messages().build());
+        let plan = definition(json!({"LocalSecondaryIndexes": local})).plan(&of_live(messages()));
         let paths: Vec<&str> = plan.impossible.iter().map(|d| d.path.as_str()).collect();
         assert_eq!(
             paths,
             ["LocalSecondaryIndexes.l.KeySchema", "LocalSecondaryIndexes.l.Projection"]
         );
         let numbers = json!([{"AttributeName": "pk", "AttributeType": "N"}, {"AttributeName": "sk", "AttributeType": "S"}]);
-        let plan = definition(json!({"AttributeDefinitions": numbers})).plan(&messages().build());
+        let plan = definition(json!({"AttributeDefinitions": numbers})).plan(&of_live(messages()));
         assert_eq!(plan.impossible.len(), 1);
         assert_eq!(plan.impossible[0].path, "AttributeDefinitions");
     }
@@ -347,9 +351,8 @@ mod tests {
         }));
         let table = messages()
             .attribute_definitions(attribute("a"))
-            .global_secondary_indexes(live_index("by-a", "a"))
-            .build();
-        let plan = definition.plan(&table);
+            .global_secondary_indexes(live_index("by-a", "a"));
+        let plan = definition.plan(&of_live(table));
         assert_eq!(plan.impossible, []);
         let steps: Vec<&str> = plan.changes.iter().map(|change| change.what.as_str()).collect();
         assert_eq!(
@@ -367,7 +370,7 @@ mod tests {
             .stream_view_type(live::StreamViewType::KeysOnly)
             .build()
             .expect("a stream");
-        let changes = definition.plan(&messages().stream_specification(old).build()).changes;
+        let changes = definition.plan(&of_live(messages().stream_specification(old))).changes;
         let steps: Vec<(&str, bool)> =
             changes.iter().map(|change| (change.what.as_str(), change.destroys)).collect();
         assert_eq!(
