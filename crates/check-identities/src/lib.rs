@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cognito_list_users::pool::{PoolArgs, UserPool};
-use ops_common::app::users;
+use ops_common::app::users::{self, Handle};
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::dynamodb::table::Table;
@@ -17,7 +17,7 @@ use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
 use ops_common::postgres::stamp;
 use ops_common::postgres::{ConnectionUrl, Db};
-use ops_common::text::{count, nearest, printable, quoted, units};
+use ops_common::text::{count, printable, quoted, units};
 use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ struct Args {
 
     /// Only this person
     #[arg(long, value_name = "HANDLE")]
-    handle: Option<String>,
+    handle: Option<Handle>,
 
     #[command(flatten)]
     pool: PoolArgs,
@@ -91,16 +91,15 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     stamp::of_this_environment(&postgres, &url).await?;
     let mut people = users::identities(&postgres).await?;
     let users = pool.users(ui).await?;
-    let handle = args.handle.as_deref().map(|handle| handle.trim_start_matches('@'));
+    let handle = args.handle.as_ref().map(Handle::as_str);
     if let Some(handle) = handle {
         let mut handles = BTreeSet::from_iter(people.iter().map(|person| person.handle.as_str()));
         handles.extend(users.iter().filter_map(|user| user.handle.as_deref()));
         if !handles.contains(handle) {
-            let near = quoted(nearest(handle, handles, 10));
             return Err(Error::new(format!(
                 "neither the pool nor Postgres has the handle `{handle}`"
             ))
-            .hint(format!("the nearest handles: {near}")));
+            .hint(users::suggestion(handle, handles.iter().copied())));
         }
     }
     let known: HashSet<_> = people.iter().map(|person| person.uuid).collect();

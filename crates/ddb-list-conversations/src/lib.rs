@@ -6,7 +6,7 @@ use clap::Parser;
 use ops_common::app::conversations::message_groups;
 use ops_common::app::records::MessageGroup;
 use ops_common::app::times;
-use ops_common::app::users;
+use ops_common::app::users::{self, Handle};
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::dynamodb::table::Table;
@@ -36,7 +36,7 @@ struct Args {
 
     /// The person's handle
     #[arg(long, value_name = "HANDLE", default_value = "jess-bk", conflicts_with = "user")]
-    handle: String,
+    handle: Handle,
 
     /// The person's uuid in Postgres, in place of the handle
     #[arg(long, value_name = "UUID")]
@@ -154,10 +154,6 @@ async fn uuid_of(args: &Args, url: &ConnectionUrl, ui: &Ui) -> Result<Uuid, Erro
     if let Some(sub) = &args.cognito_sub {
         return users::user_uuid_by_cognito_sub(&db, url.target(), sub).await;
     }
-    let handle = args.handle.trim_start_matches('@');
-    let (found, _) = users::by_handles(&db, &[handle]).await?;
-    match found.first() {
-        Some(person) => Ok(person.uuid),
-        None => Err(users::unknown_handle(&db, handle).await?),
-    }
+    let [person] = users::of_handles(&db, url.target(), [&args.handle]).await?;
+    Ok(person.uuid)
 }

@@ -1,6 +1,6 @@
 //! The file of a conversation: one message a line. Pure.
 
-use ops_common::app::records::MAX_MESSAGE_CHARS;
+use ops_common::app::records::{MessageText, NotAMessage};
 
 /// As many lines as a conversation file may have. The uuids of seeded messages
 /// are derived from group and line, so this is also how far back an earlier
@@ -70,17 +70,8 @@ fn parse_line(line: &str) -> Result<Line, String> {
     } else {
         return Err(expected.to_owned());
     };
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("the message is empty".to_owned());
-    }
-    let length = text.chars().count();
-    if length > MAX_MESSAGE_CHARS {
-        return Err(format!(
-            "the message has {length} characters, and at most {MAX_MESSAGE_CHARS} are allowed"
-        ));
-    }
-    Ok(Line { speaker, text: text.to_owned() })
+    let text: MessageText = text.trim().parse().map_err(|error: NotAMessage| error.to_string())?;
+    Ok(Line { speaker, text: text.into() })
 }
 
 #[cfg(test)]

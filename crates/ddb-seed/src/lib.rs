@@ -15,7 +15,7 @@ use ops_common::app::conversations::{Period, partition};
 use ops_common::app::keys::{ConversationKey, InboxKey, SortTime};
 use ops_common::app::records::{Item, SEEDED_GROUP};
 use ops_common::app::times;
-use ops_common::app::users;
+use ops_common::app::users::{self, Handle};
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds};
 use ops_common::cli;
 use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
@@ -60,11 +60,11 @@ struct Args {
 
     /// Handle of `Person 1`
     #[arg(long, value_name = "HANDLE", default_value = "jess-bk")]
-    my_handle: String,
+    my_handle: Handle,
 
     /// Handle of `Person 2`
     #[arg(long, value_name = "HANDLE", default_value = "bayko")]
-    other_handle: String,
+    other_handle: Handle,
 
     /// File of messages, one a line: `Person 1: …` or `Person 2: …`
     /// [default: compiled in]
@@ -128,8 +128,7 @@ struct Report {
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let lines = read_conversation(args.conversation.as_ref())?;
-    let (my_handle, other_handle) =
-        (args.my_handle.trim_start_matches('@'), args.other_handle.trim_start_matches('@'));
+    let (my_handle, other_handle) = (&args.my_handle, &args.other_handle);
     if my_handle == other_handle {
         return Err(Error::usage(format!(
             "a conversation takes two people, and both are `{my_handle}`"
@@ -213,7 +212,12 @@ fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
     })
 }
 
-async fn find_pair(url: &ConnectionUrl, mine: &str, other: &str, ui: &Ui) -> Result<Pair, Error> {
+async fn find_pair(
+    url: &ConnectionUrl,
+    mine: &Handle,
+    other: &Handle,
+    ui: &Ui,
+) -> Result<Pair, Error> {
     let db = Db::connect(url, ui).await?;
     stamp::of_this_environment(&db, url).await?;
     let [mine, other] = users::of_handles(&db, url.target(), [mine, other]).await?;

@@ -6,13 +6,11 @@ use std::process::ExitCode;
 
 use chrono::Utc;
 use clap::{ArgGroup, Parser, ValueEnum};
-use ops_common::app::conversations::{
-    Sent, check_text, conversation_of, create_message, create_message_group,
-};
+use ops_common::app::conversations::{Sent, conversation_of, create_message, create_message_group};
 use ops_common::app::keys::SortTime;
-use ops_common::app::records::{ApiMessage, MAX_MESSAGE_CHARS, Person};
+use ops_common::app::records::{ApiMessage, MessageText, NotAMessage, Person};
 use ops_common::app::times;
-use ops_common::app::users;
+use ops_common::app::users::{self, Handle};
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, UiArgs};
 use ops_common::cli;
 use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
@@ -54,7 +52,7 @@ struct Args {
 
     /// Handle of the sender
     #[arg(long, value_name = "HANDLE")]
-    from: String,
+    from: Handle,
 
     /// The conversation's uuid (`ddb-list-conversations` shows it)
     #[arg(long, value_name = "UUID")]
@@ -62,7 +60,7 @@ struct Args {
 
     /// Handle of the person to write to, in place of a conversation
     #[arg(long, value_name = "HANDLE")]
-    to: Option<String>,
+    to: Option<Handle>,
 
     #[command(flatten)]
     table: TableArg,
@@ -138,8 +136,10 @@ enum Destination {
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let (target, text) = args.target_and_text()?;
     let text = if text == "-" { &read_message()? } else { text };
-    check_text(text)?;
-    let (from, to) = (handle(&args.from), args.to.as_deref().map(handle));
+    let text: MessageText = text.parse().map_err(|error: NotAMessage| {
+        Error::usage(error.to_string()).hint("a message has 1 to 1,024 characters")
+    })?;
+    let (from, to) = (&args.from, args.to.as_ref());
     if to == Some(from) {
         return Err(Error::usage(format!("--from and --to are both `{from}`"))
             .hint("a conversation has two people"));
@@ -168,7 +168,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     };
     let caller = table.caller(ui).await?;
     let live = table.announce_size(ui).await?;
-    let what = what_happens(text, &sender, &destination, &table);
+    let what = what_happens(&text, &sender, &destination, &table);
     let change = Change { what: &what, ..change };
     let permit = consent::ask(&change, Place::of(target, caller), &args.consent, ui).await?;
     // The question may have waited for long.
@@ -182,14 +182,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         return Err(Error::new("the two have a conversation by now; nothing is sent")
             .hint("run it again: it sends into that one"));
     }
-    let sent = send(&table, &permit, &sender, &destination, text).await?;
+    let sent = send(&table, &permit, &sender, &destination, &text).await?;
     show(sent, &args.output, ui)
 }
 
 /// The message on standard input, without the line end that ends it.
 fn read_message() -> Result<String, Error> {
     let mut text = String::new();
-    let most = (MAX_MESSAGE_CHARS * 4 + 2) as u64;
+    let most = (MessageText::MAX_CHARS * 4 + 2) as u64;
     io::stdin()
         .lock()
         .take(most)
@@ -199,13 +199,9 @@ fn read_message() -> Result<String, Error> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
-fn handle(text: &str) -> &str {
-    text.trim_start_matches('@')
-}
-
 async fn people<const N: usize>(
     url: &ConnectionUrl,
-    handles: [&str; N],
+    handles: [&Handle; N],
     ui: &Ui,
 ) -> Result<[Person; N], Error> {
     let db = Db::connect(url, ui).await?;
@@ -213,7 +209,12 @@ async fn people<const N: usize>(
     users::of_handles(&db, url.target(), handles).await
 }
 
-fn what_happens(text: &str, sender: &Person, destination: &Destination, table: &Table) -> String {
+fn what_happens(
+    text: &MessageText,
+    sender: &Person,
+    destination: &Destination,
+    table: &Table,
+) -> String {
     let to = match destination {
         Destination::Conversation(group) => format!("into the conversation {group}"),
         Destination::New(other) => {
@@ -224,7 +225,7 @@ fn what_happens(text: &str, sender: &Person, destination: &Destination, table: &
         "{}: this sends a message of {} {to}, in the table `{table}`:\n  {}",
         table.db().place(),
         printable(&sender.handle),
-        printable(text)
+        printable(text.as_str())
     )
 }
 
@@ -233,7 +234,7 @@ async fn send(
     permit: &Permit,
     sender: &Person,
     destination: &Destination,
-    text: &str,
+    text: &MessageText,
 ) -> Result<Sent, Error> {
     let now = SortTime::new(Utc::now());
     Ok(match destination {

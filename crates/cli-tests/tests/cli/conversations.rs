@@ -165,14 +165,25 @@ fn an_unknown_handle_names_the_nearest_ten() {
         ));
     }
     let run = world
-        .run("ddb-list-conversations", &["--handle", "bayco"])
+        .run("ddb-list-conversations", &["--handle", "@bayco"])
         .ends_with(1)
         .prints_only("")
-        .says("error: no user has the handle `bayco`");
+        .says("error: no user has the handle `bayco`\n  hint: did you mean `bayko`?");
+    assert_eq!(run.stderr.matches("hint:").count(), 1, "{run}");
+    let run = world
+        .run("ddb-list-conversations", &["--handle", "kobay"])
+        .ends_with(1)
+        .prints_only("")
+        .says("error: no user has the handle `kobay`");
     let hint =
         run.stderr.lines().find(|line| line.contains("the nearest handles:")).expect("a hint");
     assert_eq!(hint.matches('`').count(), 20, "{run}");
-    assert!(hint.contains("`bayko`"), "{run}");
+    for nobodys in ["", "@"] {
+        world
+            .run("ddb-list-conversations", &["--handle", nobodys])
+            .ends_with(2)
+            .says("a handle has at least one character");
+    }
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn one_person_link_by_link() {
     assert_eq!(run.stdout.lines().count(), 3, "stops at the broken link\n{run}");
     world.run("check-identities", &["--handle", "bayko"]).succeeds();
     world.run("check-identities", &["--handle", "bayco"]).ends_with(1).prints_only("").says(
-        "error: neither the pool nor Postgres has the handle `bayco`\n  hint: the nearest handles: `bayko`",
+        "error: neither the pool nor Postgres has the handle `bayco`\n  hint: did you mean `bayko`?",
     );
 }
 

@@ -234,10 +234,14 @@ fn missing_users_are_named_with_the_nearest() {
     world
         .run("ddb-seed", &["--my-handle", "jess", "--other-handle", "baiko"])
         .ends_with(1)
-        .says("error: in Postgres there is no user `jess`, `baiko`")
-        .says("hint: for `jess`, the nearest handles: `jess-bk`")
-        .says("hint: for `baiko`, the nearest handles: `bayko`")
-        .says("hint: `db-setup --steps seed` writes the seeded people");
+        .says("error: no user has the handle `jess` or `baiko`")
+        .says("hint: for `jess`: did you mean `jess-bk`?")
+        .says("hint: for `baiko`: did you mean `bayko`?");
+    world.sql("UPDATE users SET handle = handle || '-2'");
+    world
+        .run("ddb-seed", &[])
+        .ends_with(1)
+        .says("hint: `db-setup --steps seed` seeds `jess-bk`, `bayko`, `maren`, `tariq`");
     world
         .run("ddb-seed", &["--other-handle", "jess-bk"])
         .ends_with(2)

@@ -132,13 +132,9 @@ fn who_and_where_have_to_be_right() {
         (
             vec!["--from", "bayco", "--to", "jess-bk", "x"],
             1,
-            "error: in Postgres there is no user `bayco`\n  hint: for `bayco`, the nearest handles: `bayko`",
+            "error: no user has the handle `bayco`\n  hint: did you mean `bayko`?",
         ),
-        (
-            vec!["--from", "bayko", "--to", "jes", "x"],
-            1,
-            "error: in Postgres there is no user `jes`",
-        ),
+        (vec!["--from", "bayko", "--to", "jes", "x"], 1, "error: no user has the handle `jes`"),
         (
             vec!["--from", "bayko", "--to", "@bayko", "x"],
             2,

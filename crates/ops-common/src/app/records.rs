@@ -3,6 +3,7 @@
 //! All attributes are strings (S), as the app writes and reads them.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
@@ -10,15 +11,57 @@ use uuid::Uuid;
 
 use crate::app::keys::{ConversationKey, InboxKey, SortTime};
 
-/// The most characters (Unicode scalar values) a message may have: the app's
-/// own limit, far below DynamoDB's 400 KB for an item.
-pub const MAX_MESSAGE_CHARS: usize = 1024;
-
 /// The conversation that `ddb-seed` writes where no other is named.
 pub const SEEDED_GROUP: Uuid = uuid::uuid!("5ae290ed-55d1-47a0-bc6d-fe2bc2700399");
 
 /// An item as DynamoDB holds it.
 pub type Item = HashMap<String, AttributeValue>;
+
+/// The text of a message that may be written: 1 to [`MessageText::MAX_CHARS`]
+/// characters, not all of them white space. What is read may be anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageText(String);
+
+/// Why a text is not a message's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAMessage {
+    /// nothing, or white space only
+    #[error("the message is empty")]
+    Empty,
+    /// longer than the app takes
+    #[error("the message has {0} characters, and at most {max} are allowed", max = MessageText::MAX_CHARS)]
+    TooLong(usize),
+}
+
+impl MessageText {
+    /// The most characters (Unicode scalar values): the app's own limit, far below
+    /// DynamoDB's 400 KB for an item.
+    pub const MAX_CHARS: usize = 1024;
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MessageText {
+    type Err = NotAMessage;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.chars().count() {
+            _ if text.trim().is_empty() => Err(NotAMessage::Empty),
+            length if length > Self::MAX_CHARS => Err(NotAMessage::TooLong(length)),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl From<MessageText> for String {
+    fn from(text: MessageText) -> Self {
+        text.0
+    }
+}
 
 /// A person as a row names them: the sender of a message, or the other
 /// participant of a conversation.

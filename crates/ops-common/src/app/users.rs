@@ -1,5 +1,8 @@
 //! The app's people in Postgres, as the other tools look them up.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::app::records::Person;
 use crate::env::invocation;
 use crate::error::Error;
@@ -13,60 +16,79 @@ use uuid::Uuid;
 /// As many handles as are compared with a mistyped one.
 const HANDLES_COMPARED: i64 = 10_000;
 
-/// The people with one of `handles`, in the order of the handles; handles that
-/// nobody has come second.
-///
-/// # Errors
-/// Where Postgres cannot be asked.
-pub async fn by_handles(db: &Db, handles: &[&str]) -> Result<(Vec<Person>, Vec<String>), Error> {
-    let rows = db
-        .query(
-            "look up users by handle",
-            "SELECT uuid, display_name, handle FROM users WHERE handle = ANY($1)",
-            &[&handles],
-        )
-        .await?;
-    let mut found = Vec::new();
-    let mut missing = Vec::new();
-    for handle in handles {
-        let row =
-            rows.iter().find(|row| row.try_get::<_, &str>("handle").is_ok_and(|h| h == *handle));
-        match row {
-            Some(row) => found.push(Person {
-                uuid: column(row, "uuid")?,
-                display_name: column(row, "display_name")?,
-                handle: column(row, "handle")?,
-            }),
-            None => missing.push((*handle).to_owned()),
-        }
-    }
-    Ok((found, missing))
-}
-
 /// The people whom `db-setup` seeds.
 pub const SEEDED_HANDLES: [&str; 4] = ["jess-bk", "bayko", "maren", "tariq"];
+
+/// A person's handle as the app stores it. People write it with an `@`.
+///
+/// ```
+/// # use ops_common::app::users::Handle;
+/// let handle: Handle = "@bayko".parse().unwrap();
+/// assert_eq!(handle.as_str(), "bayko");
+/// assert!("@".parse::<Handle>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handle(String);
+
+impl Handle {
+    /// Without the `@`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Handle {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim_start_matches('@') {
+            "" => Err("a handle has at least one character"),
+            handle => Ok(Self(handle.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The people with these handles, each of which somebody has to have.
 ///
 /// # Errors
-/// Where nobody has one of them: with the nearest that exist.
+/// Where nobody has one of them: with the nearest that exist. Where Postgres cannot be
+/// asked.
 pub async fn of_handles<const N: usize>(
     db: &Db,
     target: Target,
-    handles: [&str; N],
+    handles: [&Handle; N],
 ) -> Result<[Person; N], Error> {
-    let (found, missing) = by_handles(db, &handles).await?;
-    if let Ok(people) = found.try_into() {
-        return Ok(people);
+    let wanted = handles.map(Handle::as_str);
+    let rows = db
+        .query(
+            "look up users by handle",
+            "SELECT uuid, display_name, handle FROM users WHERE handle = ANY($1)",
+            &[&&wanted[..]],
+        )
+        .await?;
+    let found: Vec<Person> = rows.iter().map(person).collect::<Result<_, _>>()?;
+    let of = |handle: &&str| found.iter().find(|person| person.handle == *handle);
+    let missing: Vec<&str> = wanted.into_iter().filter(|handle| of(handle).is_none()).collect();
+    let people: Vec<Person> = wanted.iter().filter_map(of).cloned().collect();
+    match people.try_into() {
+        Ok(people) => Ok(people),
+        Err(_) => Err(unknown_handles(db, target, &missing).await?),
     }
-    let mut error = Error::new(format!("in Postgres there is no user {}", text::quoted(&missing)));
-    for handle in &missing {
-        for hint in unknown_handle(db, handle).await?.hints() {
-            error = error.hint(format!("for `{handle}`, {hint}"));
-        }
-    }
-    let seed = invocation(&format!("db-setup{} --steps seed", target.as_argument()));
-    Err(error.hint(format!("`{seed}` writes the seeded people: {}", SEEDED_HANDLES.join(", "))))
+}
+
+fn person(row: &Row) -> Result<Person, Error> {
+    Ok(Person {
+        uuid: column(row, "uuid")?,
+        display_name: column(row, "display_name")?,
+        handle: column(row, "handle")?,
+    })
 }
 
 /// A row of `users`, as far as it identifies a person.
@@ -150,11 +172,17 @@ pub fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Error> 
     })
 }
 
-/// The error for a handle that nobody has: with the nearest that exist.
-///
-/// # Errors
-/// Where Postgres cannot be asked.
-pub async fn unknown_handle(db: &Db, handle: &str) -> Result<Error, Error> {
+/// What to say to someone who named a handle that none of `handles` is.
+pub fn suggestion<'a>(handle: &str, handles: impl Iterator<Item = &'a str> + Clone) -> String {
+    match text::meant(handle, handles.clone()) {
+        Some(meant) => format!("did you mean {}?", text::quoted([meant])),
+        None => {
+            format!("the nearest handles: {}", text::quoted(text::nearest(handle, handles, 10)))
+        }
+    }
+}
+
+async fn unknown_handles(db: &Db, target: Target, missing: &[&str]) -> Result<Error, Error> {
     let rows = db
         .query(
             "list handles",
@@ -163,10 +191,18 @@ pub async fn unknown_handle(db: &Db, handle: &str) -> Result<Error, Error> {
         )
         .await?;
     let handles: Vec<&str> = rows.iter().filter_map(|row| row.try_get("handle").ok()).collect();
-    let error = Error::new(format!("no user has the handle `{handle}`"));
-    Ok(match text::nearest(handle, handles, 10).as_slice() {
-        [] => error
-            .hint(format!("there are no users at all: `{}` seeds some", invocation("db-setup"))),
-        near => error.hint(format!("the nearest handles: {}", text::quoted(near))),
+    let named: Vec<String> = missing.iter().map(|handle| text::quoted([handle])).collect();
+    let mut error = Error::new(format!("no user has the handle {}", named.join(" or ")));
+    for (handle, named) in missing.iter().zip(&named).filter(|_| !handles.is_empty()) {
+        let which = if missing.len() > 1 { format!("for {named}: ") } else { String::new() };
+        error = error.hint(which + &suggestion(handle, handles.iter().copied()));
+    }
+    let seed = invocation(&format!("db-setup{} --steps seed", target.as_argument()));
+    Ok(if handles.is_empty() {
+        error.hint(format!("there are no users at all: `{seed}` seeds some"))
+    } else if missing.iter().any(|handle| SEEDED_HANDLES.contains(handle)) {
+        error.hint(format!("`{seed}` seeds {}", text::quoted(SEEDED_HANDLES)))
+    } else {
+        error
     })
 }

@@ -5,4 +5,4 @@ mod read;
 mod write;
 
 pub use read::{Found, Period, message_groups, messages, newest_message, partition, rows_of_group};
-pub use write::{NotSent, Sent, check_text, conversation_of, create_message, create_message_group};
+pub use write::{NotSent, Sent, conversation_of, create_message, create_message_group};

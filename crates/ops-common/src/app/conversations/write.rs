@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::read::{newest_message, of_one, pages, query, rows_of_group};
 use crate::app::keys::{InboxKey, PK, PairKey, SK, SortTime};
-use crate::app::records::{Item, MAX_MESSAGE_CHARS, Message, MessageGroup, Person};
+use crate::app::records::{Item, Message, MessageGroup, MessageText, Person};
 use crate::consent::Permit;
 use crate::dynamodb::retry::{full_jitter, is_throttling};
 use crate::dynamodb::table::Table;
@@ -72,24 +72,6 @@ impl From<NotSent> for Error {
     }
 }
 
-/// Checks a message's text: 1 to [`MAX_MESSAGE_CHARS`] characters, not all of
-/// them white space.
-///
-/// # Errors
-/// Of the command line, where it is not.
-pub fn check_text(text: &str) -> Result<(), Error> {
-    match text.chars().count() {
-        _ if text.trim().is_empty() => {
-            Err(Error::usage("the message is empty").hint("a message has 1 to 1,024 characters"))
-        }
-        length if length > MAX_MESSAGE_CHARS => {
-            Err(Error::usage(format!("the message has {length} characters"))
-                .hint("a message has 1 to 1,024 characters"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Sends a message into a conversation: puts the message and moves both
 /// participants' rows to its time and text. The time is `now`, or just after
 /// the last message where a clock is behind.
@@ -101,18 +83,18 @@ pub async fn create_message(
     permit: &Permit,
     group: Uuid,
     sender: &Person,
-    text: &str,
+    text: &MessageText,
     now: SortTime,
 ) -> Result<Sent, NotSent> {
-    check_text(text).and_then(|()| table.check(permit)).map_err(NotSent::Other)?;
+    table.check(permit).map_err(NotSent::Other)?;
     let uuid = Uuid::new_v4();
     let mut attempt = Attempt::new(table, now);
     loop {
         let rows = attempt.rows(group, sender).await?;
         let last = rows.mine.last_at.max(rows.others.last_at).max(rows.newest_message);
         let sent_at = attempt.earliest.max(after(last));
-        let message =
-            Message { group, sent_at, uuid, text: text.to_owned(), sender: sender.clone() };
+        let text = text.clone().into();
+        let message = Message { group, sent_at, uuid, text, sender: sender.clone() };
         let mut writes = vec![put(table, message.to_item())];
         for item in [rows.my_item, rows.others_item] {
             writes.extend(moved(table, item, &message));
@@ -136,10 +118,10 @@ pub async fn create_message_group(
     permit: &Permit,
     sender: &Person,
     other: &Person,
-    text: &str,
+    text: &MessageText,
     now: SortTime,
 ) -> Result<Sent, NotSent> {
-    check_text(text).and_then(|()| table.check(permit)).map_err(NotSent::Other)?;
+    table.check(permit).map_err(NotSent::Other)?;
     if sender.uuid == other.uuid {
         return Err(NotSent::Other(Error::usage(format!(
             "a conversation has two people, and both are `{}`",
@@ -153,16 +135,16 @@ pub async fn create_message_group(
     let mut deleted = None;
     loop {
         let sent_at = attempt.earliest;
-        let text = text.to_owned();
         let row = |owner: &Person, other: &Person| MessageGroup {
             owner: owner.uuid,
             group,
             last_at: sent_at,
-            last_text: text.clone(),
+            last_text: text.clone().into(),
             other: other.clone(),
         };
         let rows = [row(sender, other), row(other, sender)];
-        let message = Message { group, sent_at, uuid, text, sender: sender.clone() };
+        let text_of_row = text.clone().into();
+        let message = Message { group, sent_at, uuid, text: text_of_row, sender: sender.clone() };
         let items = [message.to_item(), rows[0].to_item(), rows[1].to_item()];
         let mut writes = items.map(|item| put(table, item)).to_vec();
         writes.push(pair_row(table, pair, group, deleted));
@@ -174,7 +156,7 @@ pub async fn create_message_group(
         else {
             continue;
         };
-        match create_message(table, permit, theirs, sender, &message.text, now).await {
+        match create_message(table, permit, theirs, sender, text, now).await {
             Err(NotSent::UnknownGroup(_)) => deleted = Some(theirs),
             // Messages that nobody's inbox leads to are no conversation.
             Err(NotSent::NotAParticipant(error)) => {
