@@ -44,31 +44,47 @@ pub(crate) struct Writers {
     pub(crate) stop: watch::Sender<bool>,
 }
 
+/// Lines that wait for their turn, the first first.
+#[derive(Debug, Default)]
+struct Queue {
+    lines: VecDeque<Line>,
+    /// so many of the first have to go one by one: one of them is what DynamoDB
+    /// refused a whole batch for
+    alone: usize,
+}
+
+/// What follows a request.
+enum Next {
+    /// another one, at once
+    Request,
+    /// a pause: not all of it was taken
+    Pause(Option<Refused>),
+    /// the end of the run
+    End,
+}
+
 impl Writers {
     /// Writes lines until no more come, or the run stops.
     pub(crate) async fn run(self: Arc<Self>, mut lines: UnboundedReceiver<Vec<Line>>) {
         let mut stop = self.stop.subscribe();
-        let mut waiting: VecDeque<Line> = VecDeque::new();
+        let mut queue = Queue::default();
         let mut backoff = Backoff::new(self.give_up_after);
-        // So many of the first lines have to go one by one: one of them is what
-        // DynamoDB refused a whole batch for.
-        let mut alone = 0;
         loop {
             while let Ok(more) = lines.try_recv() {
-                waiting.extend(more);
+                queue.lines.extend(more);
             }
-            if waiting.is_empty() {
+            if queue.lines.is_empty() {
                 backoff.progress();
                 tokio::select! {
                     more = lines.recv() => match more {
-                        Some(more) => waiting.extend(more),
+                        Some(more) => queue.lines.extend(more),
                         None => return,
                     },
                     _ = stop.wait_for(|stop| *stop) => return,
                 }
             }
-            let size = if alone > 0 { 1 } else { self.batch_size(&waiting) };
-            let units = waiting.iter().take(size).map(|line| line.put.units).sum();
+            let size = if queue.alone > 0 { 1 } else { self.batch_size(&queue.lines) };
+            let units = queue.lines.iter().take(size).map(|line| line.put.units).sum();
             let taken = match &self.limit {
                 None => None,
                 Some(limit) => tokio::select! {
@@ -79,48 +95,10 @@ impl Writers {
             if *stop.borrow() {
                 return;
             }
-            let batch: Vec<&Write> =
-                waiting.iter().take(size).map(|line| &line.put.write).collect();
-            let refused = match self.batches.send(&batch).await {
-                Ok(sent) => {
-                    self.settle(taken, &waiting, size, &sent.unprocessed, sent.consumed_capacity);
-                    alone -= alone.min(size - sent.unprocessed.len());
-                    if sent.unprocessed.len() < size {
-                        backoff.progress();
-                    }
-                    self.written(&mut waiting, size, &sent.unprocessed);
-                    if sent.unprocessed.is_empty() {
-                        continue;
-                    }
-                    self.ledger.throttled();
-                    None
-                }
-                Err(refused) => {
-                    if let (Some(limit), Some(taken)) = (&self.limit, taken) {
-                        match refused.failure {
-                            Failure::Transient => limit.settle_unknown(taken),
-                            _ => limit.settle(taken, 0.0, 0.0),
-                        }
-                    }
-                    match refused.failure {
-                        Failure::Invalid if size == 1 => {
-                            if let Some(line) = waiting.pop_front() {
-                                alone -= alone.min(1);
-                                self.reject(&line, refused);
-                            }
-                            continue;
-                        }
-                        Failure::Invalid => {
-                            alone = size;
-                            continue;
-                        }
-                        Failure::Final => return self.fail(refused.error),
-                        Failure::Throttled | Failure::Transient => {
-                            self.ledger.throttled();
-                            Some(refused)
-                        }
-                    }
-                }
+            let refused = match self.send(&mut queue, size, taken, &mut backoff).await {
+                Next::Request => continue,
+                Next::Pause(refused) => refused,
+                Next::End => return,
             };
             let Some(pause) = backoff.pause() else {
                 return self.fail(gave_up(self.batches.table(), self.give_up_after, refused));
@@ -128,6 +106,69 @@ impl Writers {
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Sends the first `size` lines, and takes away what is settled by that.
+    async fn send(
+        &self,
+        queue: &mut Queue,
+        size: usize,
+        taken: Option<Taken>,
+        backoff: &mut Backoff,
+    ) -> Next {
+        let batch: Vec<&Write> =
+            queue.lines.iter().take(size).map(|line| &line.put.write).collect();
+        let sent = match self.batches.send(&batch).await {
+            Ok(sent) => sent,
+            Err(refused) => return self.refused(queue, size, taken, refused),
+        };
+        self.settle(taken, &queue.lines, size, &sent.unprocessed, sent.consumed_capacity);
+        queue.alone -= queue.alone.min(size - sent.unprocessed.len());
+        if sent.unprocessed.len() < size {
+            backoff.progress();
+        }
+        self.written(&mut queue.lines, size, &sent.unprocessed);
+        if sent.unprocessed.is_empty() {
+            return Next::Request;
+        }
+        self.ledger.throttled();
+        Next::Pause(None)
+    }
+
+    fn refused(
+        &self,
+        queue: &mut Queue,
+        size: usize,
+        taken: Option<Taken>,
+        refused: Refused,
+    ) -> Next {
+        if let (Some(limit), Some(taken)) = (&self.limit, taken) {
+            match refused.failure {
+                Failure::Transient => limit.settle_unknown(taken),
+                _ => limit.settle(taken, 0.0, 0.0),
+            }
+        }
+        match refused.failure {
+            Failure::Invalid if size == 1 => {
+                if let Some(line) = queue.lines.pop_front() {
+                    queue.alone -= queue.alone.min(1);
+                    self.reject(&line, refused);
+                }
+                Next::Request
+            }
+            Failure::Invalid => {
+                queue.alone = size;
+                Next::Request
+            }
+            Failure::Final => {
+                self.fail(refused.error);
+                Next::End
+            }
+            Failure::Throttled | Failure::Transient => {
+                self.ledger.throttled();
+                Next::Pause(Some(refused))
             }
         }
     }
