@@ -1,13 +1,12 @@
 //! `db-connect`: becomes psql on the database that a target means.
 
 mod arguments;
+mod psql;
 mod read_only;
 mod start_up;
 
 use std::ffi::OsString;
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 use ops_common::args::{ConfirmArgs, TargetArg, UiArgs};
@@ -21,6 +20,7 @@ use ops_common::target::Target;
 use ops_common::ui::Ui;
 
 use arguments::PsqlArguments;
+use psql::Psql;
 
 /// Open psql on the app's Postgres database
 ///
@@ -64,14 +64,14 @@ pub fn main() -> ExitCode {
 }
 
 /// What keeps psql from writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Guard {
-    /// nothing: it may write
-    None,
+    /// nothing: it may write, where it leads to what was seen
+    None(Seen),
     /// a setting, which SQL can change
     Setting,
     /// its role has no privilege that writes
-    Role,
+    Role(Seen),
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
@@ -106,92 +106,75 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             url.database()
         ));
     }
-    let guard = match target {
-        _ if has_reader => Guard::Role,
-        _ if args.write => Guard::None,
-        Target::Local if !unknown => Guard::None,
-        Target::Local | Target::Prod => Guard::Setting,
-    };
     // psql looks again in its own connection, unless it can only read there anyway.
-    let seen = match guard {
-        Guard::None | Guard::Role => Some(Seen::of(db.client(), &url).await?),
-        Guard::Setting => None,
+    let guard = if has_reader {
+        Guard::Role(Seen::of(db.client(), &url).await?)
+    } else if args.write || target == Target::Local && !unknown {
+        Guard::None(Seen::of(db.client(), &url).await?)
+    } else {
+        Guard::Setting
     };
     drop(db);
-    if args.write && (target == Target::Prod || unknown) {
-        let what = format!("psql can then change everything in `{url}` that its user may.");
-        let change = Change { what: &what, ..change };
-        let place = Place::of_database(target, stamp.is_some(), Caller::NoAccount);
-        // psql is the one that writes, and takes no permit.
-        let _ = consent::ask(&change, place, &args.consent, ui).await?;
-    }
-    if guard == Guard::Setting {
-        read_only::refuse_sql_that_turns_it_off(&arguments)?;
-    }
+    ask(&change, &url, stamp.is_some(), &args, ui).await?;
 
-    let mut psql = Command::new("psql");
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PG") {
-            psql.env_remove(name);
-        }
-    }
-    // Not psql's business.
-    for variable in [env::CONNECTION_URL, env::PROD_CONNECTION_URL, env::PROD_READ_CONNECTION_URL] {
-        psql.env_remove(variable);
-    }
-    let variables = url.libpq_environment();
-    psql.envs(variables.iter().cloned());
+    let mut psql = Psql::new(&url);
     if target == Target::Prod {
-        let prompt = if args.write { "prod, writing" } else { "prod" };
-        psql.arg(format!("--set=PROMPT1={prompt} %/%R%x%# "));
+        psql.set_prompt(args.write, ui);
     }
-    let read_only = |psql: &mut Command| {
-        let given = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
-        let given = given.map_or(String::new(), |(_, options)| format!("{options} "));
-        psql.env("PGOPTIONS", format!("{given}-c default_transaction_read_only=on"));
-    };
-    // Open until psql has read it.
-    let mut start_up = None;
-    match guard {
-        Guard::None => {
-            let own = !arguments.no_psqlrc && target == Target::Local;
-            start_up = seen.map(|seen| start_up::checking(&seen, own)).transpose()?;
+    let arguments = match guard {
+        Guard::None(seen) => {
+            psql.check_first(&seen, !arguments.no_psqlrc && target == Target::Local)?;
+            arguments.without_no_psqlrc
         }
         Guard::Setting => {
-            ui.warn(
-                "transactions are read-only by a setting, which stops slips and not SQL that turns it off",
-            );
-            if target == Target::Prod {
-                ui.note(format_args!(
-                    "for more than that set {} to a role that cannot write",
-                    env::PROD_READ_CONNECTION_URL
-                ));
-            }
-            ui.note("to write: --write");
-            read_only(&mut psql);
+            read_only::refuse_sql_that_turns_it_off(&arguments)?;
+            psql.read_only();
             // A start-up file could turn it off.
-            psql.arg("--no-psqlrc");
+            psql.no_start_up_file();
+            warn_of_the_setting(target, ui);
+            arguments.all
         }
-        Guard::Role => {
+        Guard::Role(seen) => {
             // Where a function writes as its owner, or where there is no privilege to
             // look at.
-            read_only(&mut psql);
-            start_up = seen.map(|seen| start_up::checking(&seen, false)).transpose()?;
+            psql.read_only();
+            psql.check_first(&seen, false)?;
             ui.note("the role has no right to write; --write takes the one that has");
+            arguments.without_no_psqlrc
         }
+    };
+    Err(psql.exec(arguments))
+}
+
+/// Asks whether psql may write, where that takes an answer.
+async fn ask(
+    change: &Change<'_>,
+    url: &ConnectionUrl,
+    is_stamped: bool,
+    args: &Args,
+    ui: &Ui,
+) -> Result<(), Error> {
+    let unknown = change.target == Target::Local && !is_stamped;
+    if !args.write || change.target == Target::Local && !unknown {
+        return Ok(());
     }
-    if let Some(file) = &start_up {
-        psql.env("PSQLRC", start_up::path(file));
+    let what = format!("psql can then change everything in `{url}` that its user may.");
+    let change = Change { what: &what, ..*change };
+    let place = Place::of_database(change.target, is_stamped, Caller::NoAccount);
+    // psql is the one that writes, and takes no permit.
+    let _ = consent::ask(&change, place, &args.consent, ui).await?;
+    Ok(())
+}
+
+fn warn_of_the_setting(target: Target, ui: &Ui) {
+    ui.warn(
+        "transactions are read-only by a setting, which stops slips and not SQL that turns it off",
+    );
+    if target == Target::Prod {
+        ui.note(format_args!(
+            "for more than that set {} to a role that cannot write",
+            env::PROD_READ_CONNECTION_URL
+        ));
     }
-    // Returns only where it could not.
-    let arguments =
-        if guard == Guard::Setting { arguments.all } else { arguments.without_no_psqlrc };
-    let error = psql.args(arguments).exec();
-    drop(start_up);
-    Err(match error.kind() {
-        io::ErrorKind::NotFound => Error::new("there is no `psql` on the PATH")
-            .hint("Debian and Ubuntu: `apt-get install postgresql-client`")
-            .hint("macOS: `brew install libpq`, and put its `bin` on the PATH"),
-        _ => Error::new("cannot run `psql`").cause(error),
-    })
+    ui.note("to write: --write");
 }

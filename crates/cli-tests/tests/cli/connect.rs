@@ -103,7 +103,7 @@ fn in_prod_psql_verifies_as_the_tool_did() {
     world.run_prod("db-setup", &["prod", "--steps", "create", "--yes"]).succeeds();
     let command = world.prod_tool("db-connect", &["prod"]);
     let run = Run::of(with_fake_psql(command, &world)).succeeds();
-    run.prints("argument --set=PROMPT1=prod %/%R%x%# \nargument --no-psqlrc\n")
+    run.prints("argument --set=PROMPT1=PROD %/%R%x%# \nargument --set=PROMPT2=PROD %/%R%x%# \nargument --no-psqlrc\n")
         .prints("\nPGOPTIONS=-c default_transaction_read_only=on\n")
         .prints("\nPGSSLMODE=verify-full\nPGSSLROOTCERT=/");
 }

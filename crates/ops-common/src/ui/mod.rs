@@ -142,6 +142,12 @@ impl Ui {
         TerminalSafe::new(BufWriter::new(io::stdout().lock()), self.out_is_terminal)
     }
 
+    /// Whether what another program prints to stdout may be coloured.
+    #[must_use]
+    pub fn colors_stdout(&self) -> bool {
+        self.out_color
+    }
+
     /// Whether a person watches stdout.
     #[must_use]
     pub fn out_is_terminal(&self) -> bool {
