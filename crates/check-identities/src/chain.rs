@@ -1,19 +1,21 @@
 //! The chain of each person: sub -> users.uuid -> group rows -> messages, and
 //! what hangs on no chain at all. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod findings;
+mod fixes;
+mod index;
 
-use cognito_list_users::pool::{ByHandle, User};
-use ops_common::app::keys::InboxKey;
-use ops_common::app::records::SEEDED_GROUP;
-use ops_common::app::users::{Identity, SEEDED_HANDLES};
-use ops_common::env::invocation;
+use std::collections::HashSet;
+
+use cognito_list_users::pool::User;
+use ops_common::app::users::Identity;
 use ops_common::target::Target;
-use ops_common::text::{count, quoted};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::table::{Content, Group, GroupRow};
+use crate::table::{Content, Group};
+use fixes::word;
+use index::Index;
 
 /// A link of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -155,10 +157,6 @@ impl Stores<'_> {
         Found { people, findings, newcomers }
     }
 
-    fn call(&self, tool: &str, arguments: &str) -> String {
-        format!("`{}`", invocation(&format!("{tool}{}{arguments}", self.target.as_argument())))
-    }
-
     /// From the row on.
     fn inbox(&self, index: &Index<'_>, row: &Identity, sub: Option<String>) -> Person {
         let groups = index.groups_of.get(&row.uuid).map_or(&[][..], Vec::as_slice);
@@ -211,225 +209,6 @@ impl Stores<'_> {
             fix: self.fix_uuid(index, *other, &row.handle),
         })
     }
-
-    /// How the conversations of an earlier uuid come back.
-    fn fix_uuid(&self, index: &Index<'_>, uuid: Uuid, handle: &str) -> String {
-        let handle = word(handle, "HANDLE");
-        let update = format!("UPDATE users SET uuid = '{uuid}' WHERE handle = '{handle}'");
-        let groups = index.groups_of.get(&uuid).map_or(&[][..], Vec::as_slice);
-        if groups.iter().all(|(group, _)| *group == SEEDED_GROUP) {
-            let seed = self.call("ddb-seed", "");
-            return format!("{seed}; where people have written too, with psql: `{update}`");
-        }
-        format!("with psql: `{update}`")
-    }
-
-    /// How each participant comes to one row of a conversation.
-    fn fix_rows(&self, uuid: Uuid, group: &Group) -> String {
-        if uuid == SEEDED_GROUP {
-            return self.call("ddb-seed", "");
-        }
-        if group.newest.is_none() {
-            return self.fix_last(uuid, group);
-        }
-        let superfluous: Vec<&GroupRow> =
-            group.rows.iter().filter(|row| group.is_superfluous(row)).collect();
-        if !superfluous.is_empty() {
-            return self.delete_rows(&superfluous);
-        }
-        let owners: HashSet<Uuid> = group.rows.iter().map(|row| row.owner).collect();
-        let mut participants: Vec<Uuid> = group.participants().into_iter().collect();
-        participants.sort();
-        match (&participants[..], participants.iter().find(|uuid| !owners.contains(uuid))) {
-            ([_, _], Some(owner)) if !owners.is_empty() => format!(
-                "`aws dynamodb put-item` of the other person's row, its pk `{}`, its user_uuid, user_handle and user_display_name the other person's",
-                InboxKey(*owner)
-            ),
-            _ => format!(
-                "there is no command for it: look at {} first",
-                self.call("ddb-get-conversation", &format!(" --group {uuid}"))
-            ),
-        }
-    }
-
-    /// Deletes exactly these rows.
-    fn delete_rows(&self, rows: &[&GroupRow]) -> String {
-        let command = |row: &&GroupRow| {
-            format!(
-                r#"`aws dynamodb delete-item --table-name {} --key '{{"pk":{{"S":"{}"}},"sk":{{"S":"{}"}}}}'{}`"#,
-                self.table_name,
-                InboxKey(row.owner),
-                row.last.at,
-                self.aws_cli_options
-            )
-        };
-        rows.iter().map(command).collect::<Vec<_>>().join(" and ")
-    }
-
-    /// How a person comes into Postgres: with the uuid under which the table knows
-    /// them, and the id that they sign in with.
-    fn fix_person(
-        &self,
-        index: &Index<'_>,
-        handle: &str,
-        uuid: Option<Uuid>,
-        sub: Option<&str>,
-    ) -> String {
-        if SEEDED_HANDLES.contains(&handle) {
-            return format!(
-                "{}, then {}",
-                self.call("db-setup", " --steps seed"),
-                self.call("update-cognito-user-ids", "")
-            );
-        }
-        let uuid = uuid.or_else(|| index.strangers_by_handle.get(handle).copied());
-        let sub = sub.or_else(|| index.pool.subs.get(handle).copied());
-        let (column, value) =
-            uuid.map_or_else(Default::default, |uuid| ("uuid, ", format!("'{uuid}', ")));
-        format!(
-            "with psql: `INSERT INTO users ({column}display_name, handle, email, cognito_user_id) VALUES ({value}'NAME', '{handle}', 'EMAIL', '{}')`",
-            sub.unwrap_or("SUB"),
-            handle = word(handle, "HANDLE")
-        )
-    }
-
-    /// How a user of the pool is changed.
-    fn fix_user(&self, user: &User, handle: &str) -> String {
-        format!(
-            "`aws cognito-idp admin-update-user-attributes --user-pool-id {} --username {} --user-attributes Name=preferred_username,Value={handle}`",
-            self.pool_id,
-            word(&user.username, "USERNAME"),
-            handle = word(handle, "HANDLE")
-        )
-    }
-
-    /// Who moves a conversation's rows to its last message.
-    fn fix_last(&self, uuid: Uuid, group: &Group) -> String {
-        if uuid == SEEDED_GROUP {
-            return self.call("ddb-seed", "");
-        }
-        if group.newest.is_some() {
-            return format!(
-                "a new message moves both rows to it: {}",
-                self.call("ddb-send-message", &format!(" --from HANDLE --group {uuid} TEXT"))
-            );
-        }
-        if self.table.malformed_count > 0 {
-            return "first fix the rows that cannot be read: its messages may be among them"
-                .to_owned();
-        }
-        self.delete_rows(&group.rows.iter().collect::<Vec<_>>())
-    }
-
-    /// Users whom the table names and Postgres does not have.
-    fn strangers(&self, index: &Index<'_>) -> Vec<Finding> {
-        let by_uuid: BTreeMap<&Uuid, &String> = self.table.strangers.iter().collect();
-        let owners = self.table.groups.values().flat_map(|group| &group.rows).map(|row| row.owner);
-        let unnamed: BTreeSet<Uuid> = owners
-            .filter(|owner| !index.by_uuid.contains_key(owner) && !by_uuid.contains_key(owner))
-            .collect();
-        let named = by_uuid.into_iter().map(|(uuid, handle)| (*uuid, Some(handle)));
-        let finding = |(uuid, handle): (Uuid, Option<&String>)| {
-            let groups = index.groups_of.get(&uuid).map_or(0, Vec::len);
-            let handle_text =
-                handle.map_or(String::new(), |handle| format!(" (`{handle}` in its rows)"));
-            let anew = handle.and_then(|handle| index.by_handle.get(handle.as_str()));
-            Finding {
-                kind: "unknown user",
-                uuid: Some(uuid),
-                what: format!(
-                    "the user {uuid}{handle_text} of {} is not in Postgres",
-                    count(groups, "conversation")
-                ),
-                fix: match anew {
-                    Some(row) => self.fix_uuid(index, uuid, &row.handle),
-                    None => {
-                        let handle = handle.map_or("HANDLE", String::as_str);
-                        self.fix_person(index, handle, Some(uuid), None)
-                    }
-                },
-            }
-        };
-        named.chain(unnamed.into_iter().map(|uuid| (uuid, None))).map(finding).collect()
-    }
-
-    /// Conversations that are not whole.
-    fn groups(&self, index: &Index<'_>) -> Vec<Finding> {
-        let broken: BTreeMap<&Uuid, &Group> =
-            self.table.groups.iter().filter(|(_, group)| !group.is_whole()).collect();
-        let mut findings = Vec::new();
-        for (uuid, group) in broken {
-            let mut add = |kind, what: String, fix: String| {
-                findings.push(Finding { kind, uuid: Some(*uuid), what, fix });
-            };
-            let (fix_rows, fix_last) = (self.fix_rows(*uuid, group), self.fix_last(*uuid, group));
-            let names = |uuids: &mut dyn Iterator<Item = Uuid>| {
-                let mut names: Vec<String> = uuids
-                    .map(|uuid| index.handle(self, uuid).unwrap_or_else(|| uuid.to_string()))
-                    .collect();
-                names.sort();
-                quoted(names)
-            };
-            let owners: HashSet<Uuid> = group.rows.iter().map(|row| row.owner).collect();
-            if group.rows.len() != 2 || owners.len() != 2 {
-                let mut without =
-                    group.participants().into_iter().filter(|person| !owners.contains(person));
-                let without = names(&mut without);
-                let without =
-                    if without.is_empty() { without } else { format!(", none for {without}") };
-                let rows = count(group.rows.len(), "row");
-                let what = format!("the conversation {uuid} has {rows} in place of two{without}");
-                add("group rows", what, fix_rows.clone());
-            }
-            if group.participants().len() > 2 {
-                let names = names(&mut group.participants().into_iter());
-                let what = format!("the conversation {uuid} has more than two people: {names}");
-                add("participants", what, fix_rows.clone());
-            }
-            let mut alone =
-                group.rows.iter().filter(|row| row.owner == row.other).map(|row| row.owner);
-            let alone = names(&mut alone);
-            if !alone.is_empty() {
-                let what = format!("the conversation {uuid} is one of {alone} with nobody else");
-                add("participants", what, fix_rows);
-            }
-            if group.newest.is_none() {
-                add("no messages", format!("the conversation {uuid} has no messages"), fix_last);
-                continue;
-            }
-            let stale = group.rows.iter().filter(|row| Some(row.last) != group.newest);
-            let mut stale = stale.filter(|row| !group.is_superfluous(row)).map(|row| row.owner);
-            let stale = names(&mut stale);
-            if !stale.is_empty() {
-                let what = format!(
-                    "the conversation {uuid} has another newest message than {stale} is shown"
-                );
-                add("stale row", what, fix_last);
-            }
-        }
-        findings
-    }
-
-    fn malformed(&self) -> Vec<Finding> {
-        let fix = format!("{} shows it as it is", self.call("ddb-scan", " --output jsonl"));
-        let finding =
-            |what: String| Finding { kind: "malformed", uuid: None, what, fix: fix.clone() };
-        let mut findings: Vec<Finding> =
-            self.table.malformed.iter().cloned().map(finding).collect();
-        let more = self.table.malformed_count - findings.len();
-        if more > 0 {
-            findings.push(finding(format!("{} more cannot be read", count(more, "row"))));
-        }
-        findings
-    }
-}
-
-/// A name as it can stand in a command that is there to be pasted. People choose
-/// their names: one that a shell or SQL could take for more is left to be typed.
-fn word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
-    let harmless = |c: char| c.is_alphanumeric() || "_.@+-".contains(c);
-    let is_word = !name.is_empty() && !name.starts_with('-') && name.chars().all(harmless);
-    if is_word { name } else { placeholder }
 }
 
 /// What is wrong with one participant's row of a conversation.
@@ -441,146 +220,5 @@ fn fault_of_row(group: &Group, owner: Uuid) -> Option<&'static str> {
             Some("does not show the newest message")
         }
         Some(_) => None,
-    }
-}
-
-/// The stores, as the chain is followed through them.
-struct Index<'a> {
-    by_uuid: HashMap<Uuid, &'a Identity>,
-    by_sub: HashMap<&'a str, Vec<&'a Identity>>,
-    by_handle: HashMap<&'a str, &'a Identity>,
-    by_letters: HashMap<String, &'a Identity>,
-    pool: ByHandle<'a>,
-    strangers_by_handle: HashMap<&'a str, Uuid>,
-    /// each conversation that names the person
-    groups_of: HashMap<Uuid, Vec<(Uuid, &'a Group)>>,
-}
-
-impl<'a> Index<'a> {
-    fn of(stores: &Stores<'a>) -> Self {
-        let mut by_sub: HashMap<&str, Vec<&Identity>> = HashMap::new();
-        for row in stores.people {
-            if let Some(sub) = &row.cognito_user_id {
-                by_sub.entry(sub).or_default().push(row);
-            }
-        }
-        let mut groups_of: HashMap<Uuid, Vec<(Uuid, &Group)>> = HashMap::new();
-        for (uuid, group) in &stores.table.groups {
-            for person in group.participants() {
-                groups_of.entry(person).or_default().push((*uuid, group));
-            }
-        }
-        for groups in groups_of.values_mut() {
-            groups.sort_by_key(|(uuid, _)| *uuid);
-        }
-        Self {
-            by_uuid: stores.people.iter().map(|row| (row.uuid, row)).collect(),
-            by_sub,
-            by_handle: stores.people.iter().map(|row| (row.handle.as_str(), row)).collect(),
-            by_letters: stores.people.iter().map(|row| (row.handle.to_lowercase(), row)).collect(),
-            pool: ByHandle::of(stores.pool),
-            strangers_by_handle: stores
-                .table
-                .strangers
-                .iter()
-                .map(|(uuid, handle)| (handle.as_str(), *uuid))
-                .collect(),
-            groups_of,
-        }
-    }
-
-    /// The handle that Postgres gives to a user, else the table's rows.
-    fn handle(&self, stores: &Stores<'_>, user: Uuid) -> Option<String> {
-        let known = self.by_uuid.get(&user).map(|row| &row.handle);
-        known.or_else(|| stores.table.strangers.get(&user)).cloned()
-    }
-
-    /// The handle of a user of the pool, and the row that the app signs the user
-    /// in as: the one with the `sub`. `None` for a user who has neither.
-    fn sign_in<'b>(
-        &self,
-        stores: &Stores<'_>,
-        user: &'b User,
-    ) -> Option<(&'b str, Result<&'a Identity, Broken>)>
-    where
-        'a: 'b,
-    {
-        let rows = self.by_sub.get(user.sub.as_str()).map_or(&[][..], Vec::as_slice);
-        let Some(handle) = user.handle.as_deref() else {
-            let row = rows.first()?;
-            return Some((row.handle.as_str(), self.only_row(stores, rows)));
-        };
-        let broken = |link, what: String, fix: String| Err(Broken { link, what, fix });
-        if let Some(subs) = self.pool.duplicates.get(handle) {
-            let what = format!(
-                "{} users of the pool have this handle, this one is `{}`",
-                subs.len(),
-                user.username
-            );
-            return Some((handle, broken(Link::Sub, what, stores.fix_user(user, "ANOTHER"))));
-        }
-        if !user.enabled {
-            let what = format!("their user of the pool, `{}`, is disabled", user.username);
-            let fix = format!(
-                "`aws cognito-idp admin-enable-user --user-pool-id {} --username {}`",
-                stores.pool_id,
-                word(&user.username, "USERNAME")
-            );
-            return Some((handle, broken(Link::Sub, what, fix)));
-        }
-        let of_handle = self.by_handle.get(handle).copied();
-        let result = match (rows, of_handle) {
-            ([row], _) if row.handle == handle => Ok(*row),
-            ([row], None) => broken(
-                Link::User,
-                format!("Postgres has this sub at `{}`, and nobody of this handle", row.handle),
-                stores.fix_user(user, &row.handle),
-            ),
-            ([], Some(row)) => broken(
-                Link::Sub,
-                format!(
-                    "Postgres has the id `{}` for them, the pool has another",
-                    row.cognito_user_id.as_deref().unwrap_or("")
-                ),
-                stores.call("update-cognito-user-ids", ""),
-            ),
-            ([], None) => match self.by_letters.get(&handle.to_lowercase()) {
-                Some(row) => broken(
-                    Link::User,
-                    format!("nobody in Postgres has this handle, but there is `{}`", row.handle),
-                    stores.fix_user(user, &row.handle),
-                ),
-                None => broken(
-                    Link::User,
-                    "nobody in Postgres has this handle".to_owned(),
-                    stores.fix_person(self, handle, None, Some(&user.sub)),
-                ),
-            },
-            ([row], Some(_)) => broken(
-                Link::Sub,
-                format!("they sign in as `{}`: Postgres has their sub there", row.handle),
-                stores.call("update-cognito-user-ids", ""),
-            ),
-            (_, _) => self.only_row(stores, rows),
-        };
-        Some((handle, result))
-    }
-
-    /// The row of a sub that only one may have.
-    fn only_row(&self, stores: &Stores<'_>, rows: &[&'a Identity]) -> Result<&'a Identity, Broken> {
-        match rows {
-            [row] => Ok(row),
-            rows => Err(Broken {
-                link: Link::Sub,
-                what: format!(
-                    "their sub is in more than one row of Postgres: {}",
-                    quoted(rows.iter().map(|row| &row.handle))
-                ),
-                fix: format!(
-                    "{}, or where the other row has no user in the pool: set its `cognito_user_id` to another value with psql",
-                    stores.call("update-cognito-user-ids", "")
-                ),
-            }),
-        }
     }
 }

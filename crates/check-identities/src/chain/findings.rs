@@ -1,0 +1,114 @@
+//! What is on nobody's chain, and conversations that are not whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use ops_common::text::{count, quoted};
+use uuid::Uuid;
+
+use super::index::Index;
+use super::{Finding, Stores};
+use crate::table::Group;
+
+impl Stores<'_> {
+    /// Users whom the table names and Postgres does not have.
+    pub(super) fn strangers(&self, index: &Index<'_>) -> Vec<Finding> {
+        let by_uuid: BTreeMap<&Uuid, &String> = self.table.strangers.iter().collect();
+        let owners = self.table.groups.values().flat_map(|group| &group.rows).map(|row| row.owner);
+        let unnamed: BTreeSet<Uuid> = owners
+            .filter(|owner| !index.by_uuid.contains_key(owner) && !by_uuid.contains_key(owner))
+            .collect();
+        let named = by_uuid.into_iter().map(|(uuid, handle)| (*uuid, Some(handle)));
+        let finding = |(uuid, handle): (Uuid, Option<&String>)| {
+            let groups = index.groups_of.get(&uuid).map_or(0, Vec::len);
+            let handle_text =
+                handle.map_or(String::new(), |handle| format!(" (`{handle}` in its rows)"));
+            let anew = handle.and_then(|handle| index.by_handle.get(handle.as_str()));
+            Finding {
+                kind: "unknown user",
+                uuid: Some(uuid),
+                what: format!(
+                    "the user {uuid}{handle_text} of {} is not in Postgres",
+                    count(groups, "conversation")
+                ),
+                fix: match anew {
+                    Some(row) => self.fix_uuid(index, uuid, &row.handle),
+                    None => {
+                        let handle = handle.map_or("HANDLE", String::as_str);
+                        self.fix_person(index, handle, Some(uuid), None)
+                    }
+                },
+            }
+        };
+        named.chain(unnamed.into_iter().map(|uuid| (uuid, None))).map(finding).collect()
+    }
+
+    /// Conversations that are not whole.
+    pub(super) fn groups(&self, index: &Index<'_>) -> Vec<Finding> {
+        let broken: BTreeMap<&Uuid, &Group> =
+            self.table.groups.iter().filter(|(_, group)| !group.is_whole()).collect();
+        let mut findings = Vec::new();
+        for (uuid, group) in broken {
+            let mut add = |kind, what: String, fix: String| {
+                findings.push(Finding { kind, uuid: Some(*uuid), what, fix });
+            };
+            let (fix_rows, fix_last) = (self.fix_rows(*uuid, group), self.fix_last(*uuid, group));
+            let names = |uuids: &mut dyn Iterator<Item = Uuid>| {
+                let mut names: Vec<String> = uuids
+                    .map(|uuid| index.handle(self, uuid).unwrap_or_else(|| uuid.to_string()))
+                    .collect();
+                names.sort();
+                quoted(names)
+            };
+            let owners: HashSet<Uuid> = group.rows.iter().map(|row| row.owner).collect();
+            if group.rows.len() != 2 || owners.len() != 2 {
+                let mut without =
+                    group.participants().into_iter().filter(|person| !owners.contains(person));
+                let without = names(&mut without);
+                let without =
+                    if without.is_empty() { without } else { format!(", none for {without}") };
+                let rows = count(group.rows.len(), "row");
+                let what = format!("the conversation {uuid} has {rows} in place of two{without}");
+                add("group rows", what, fix_rows.clone());
+            }
+            if group.participants().len() > 2 {
+                let names = names(&mut group.participants().into_iter());
+                let what = format!("the conversation {uuid} has more than two people: {names}");
+                add("participants", what, fix_rows.clone());
+            }
+            let mut alone =
+                group.rows.iter().filter(|row| row.owner == row.other).map(|row| row.owner);
+            let alone = names(&mut alone);
+            if !alone.is_empty() {
+                let what = format!("the conversation {uuid} is one of {alone} with nobody else");
+                add("participants", what, fix_rows);
+            }
+            if group.newest.is_none() {
+                add("no messages", format!("the conversation {uuid} has no messages"), fix_last);
+                continue;
+            }
+            let stale = group.rows.iter().filter(|row| Some(row.last) != group.newest);
+            let mut stale = stale.filter(|row| !group.is_superfluous(row)).map(|row| row.owner);
+            let stale = names(&mut stale);
+            if !stale.is_empty() {
+                let what = format!(
+                    "the conversation {uuid} has another newest message than {stale} is shown"
+                );
+                add("stale row", what, fix_last);
+            }
+        }
+        findings
+    }
+
+    pub(super) fn malformed(&self) -> Vec<Finding> {
+        let fix = format!("{} shows it as it is", self.call("ddb-scan", " --output jsonl"));
+        let finding =
+            |what: String| Finding { kind: "malformed", uuid: None, what, fix: fix.clone() };
+        let mut findings: Vec<Finding> =
+            self.table.malformed.iter().cloned().map(finding).collect();
+        let more = self.table.malformed_count - findings.len();
+        if more > 0 {
+            findings.push(finding(format!("{} more cannot be read", count(more, "row"))));
+        }
+        findings
+    }
+}
