@@ -1,48 +1,40 @@
 //! `ddb-export`: writes the items of a table to a file or a pipe, by segments in
 //! parallel, with the memory of a few pages.
 //!
-//! Tasks read pages (`ops_common::dynamodb::scan`); one thread writes them down (`format`)
-//! in one stream (`out`), and it alone knows how far the file is, which is what
-//! a `checkpoint` keeps.
+//! Tasks read pages (`ops_common::dynamodb::scan`); one thread (`dump`) writes them down
+//! (`format`) in one stream (`out`), and it alone knows how far the file is, which is
+//! what a `checkpoint` keeps.
 
 mod checkpoint;
+mod dump;
 mod format;
 mod out;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second};
 use ops_common::cli;
 use ops_common::dynamodb::capacity::{Units, limit};
 use ops_common::dynamodb::format::ItemFormat;
 use ops_common::dynamodb::item::Attributes;
-use ops_common::dynamodb::scan::{Page, Segment, Segments, SelectionArgs};
-use ops_common::dynamodb::table::Table;
-use ops_common::error::{Error, Exit};
+use ops_common::dynamodb::scan::{Segment, Segments, SelectionArgs, StartKey};
+use ops_common::dynamodb::table::{Table, TableIdentity};
+use ops_common::error::Error;
 use ops_common::files::{beside, refuse_same_file};
-use ops_common::text::{count, units};
+use ops_common::text::units;
 use ops_common::ui::Ui;
-use tokio::sync::mpsc;
 
-use checkpoint::{Checkpoint, Counts, Dump, Reached, State};
+use checkpoint::{Checkpoint, Counts, Dump, Reached, Saved, State};
+use dump::{Writer, dump, interrupted, items, show_end};
 use format::Lines;
 use out::{Out, Part, is_special, is_stdout};
 
 /// As many items as a request asks for: about the 1 MB that a page has at most.
 const PAGE: u32 = 5000;
-/// Pages that wait to be written.
-const WAITING_PAGES: usize = 2;
-/// How often the checkpoint is saved.
-const SAVE_EVERY: Duration = Duration::from_millis(250);
-/// How often a person at a terminal sees how far it is, and a log.
-const SHOW_EVERY: Duration = Duration::from_millis(200);
-const LOG_EVERY: Duration = Duration::from_secs(10);
 const MOST_SEGMENTS: i64 = 256;
 
 /// Write the items of the table to a file or a pipe
@@ -157,57 +149,27 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;
     let live = table.existing().await?;
 
-    let checkpoint = args.checkpoint.as_ref().map(|path| {
-        let dump = Dump {
-            tool: "ddb-export".to_owned(),
-            table: table.identity(&live),
-            options: options(&args, format),
-        };
-        Checkpoint::open(path, dump)
-    });
-    let checkpoint = checkpoint.transpose()?;
+    let checkpoint = open_checkpoint(&args, format, table.identity(&live))?;
     let saved = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten();
     let seconds_before = saved.as_ref().map_or(0.0, |saved| saved.seconds);
     let state = match &saved {
         Some(saved) => saved.state()?,
         None => State { bytes: 0, counts: Counts::default(), segments: shares(&args) },
     };
-    if let Some(file) = file.filter(|file| file.is_file()) {
-        // It may have been renamed and the run killed before it could say so.
-        let whole = state.segments.iter().all(|(_, reached)| *reached == Reached::End)
-            && std::fs::metadata(file).is_ok_and(|there| there.len() == state.bytes);
-        if saved.is_some() && whole {
-            ui.note(format_args!(
-                "nothing to do: the checkpoint says that `{}` is whole",
-                file.display()
-            ));
-            return show_end(&state.counts, &args, seconds_before, ui);
-        }
-        return Err(Error::new(format!("`{}` already exists", file.display()))
-            .hint("a dump is not written over another: name another file with --out, or move this one away"));
-    }
-
-    if let (Some(file), true) = (file, saved.as_ref().is_some_and(|saved| saved.finished)) {
-        return Err(Error::new(format!(
-            "the checkpoint says that `{}` is whole, and it is gone",
+    if let Some(file) = file
+        && is_whole(file, saved.as_ref(), &state)?
+    {
+        ui.note(format_args!(
+            "nothing to do: the checkpoint says that `{}` is whole",
             file.display()
-        ))
-        .hint("remove the checkpoint, or name another one, to start again"));
+        ));
+        return show_end(&state.counts, args.selection.filter.is_some(), seconds_before, ui);
     }
     let mut scan = table.scan().filter(&args.selection).consistent(args.consistent);
     scan.limit = limit(args.max_rcu, args.target.target, &live, Units::Read, ui);
     scan.give_up_after = Duration::from_secs(args.give_up_after);
     if args.count {
-        let segments = Segments::new(scan.count(), starts(&state), PAGE);
-        let counted = tokio::select! {
-            counted = segments.count() => counted?,
-            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
-        };
-        ui.line(counted.items)?;
-        let read_units = units(counted.consumed_capacity);
-        let read = items(counted.scanned);
-        ui.note(format_args!("{} of {read}; {read_units} read units", counted.items));
-        return Ok(ExitCode::SUCCESS);
+        return count_items(Segments::new(scan.count(), starts(&state), PAGE), ui).await;
     }
     scan = scan.project(&args.selection.select);
     let segments = Segments::new(scan, starts(&state), PAGE);
@@ -223,25 +185,57 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         columns: args.selection.select.clone(),
         for_spreadsheet: args.for_spreadsheet,
     };
-    let mut writer = Writer {
-        seen: vec![false; lines.columns.len()],
-        lines,
-        out,
-        kept: state.counts.items,
-        items: 0,
-        handed_over: 0,
-        state,
-        checkpoint,
-        seconds_before,
-        start: Instant::now(),
-        saved_at: Instant::now(),
-    };
-    if writer.state.bytes == 0 {
-        writer.begin()?;
-    }
+    let writer = Writer::new(lines, out, state, checkpoint, seconds_before)?;
     let whole = args.selection.filter.is_none() && args.segment.of == 1;
     let about = live.item_count().filter(|count| *count > 0 && whole);
-    dump(segments, writer, about, &args, ui).await
+    dump(segments, writer, about, args.selection.filter.is_some(), ui).await
+}
+
+fn open_checkpoint(
+    args: &Args,
+    format: ItemFormat,
+    table: TableIdentity,
+) -> Result<Option<Checkpoint>, Error> {
+    let Some(path) = &args.checkpoint else { return Ok(None) };
+    let dump = Dump { tool: "ddb-export".to_owned(), table, options: options(args, format) };
+    Checkpoint::open(path, dump).map(Some)
+}
+
+/// Whether an earlier run has written all of the file.
+///
+/// # Errors
+/// Where the file is somebody else's, or the one of the checkpoint is gone.
+fn is_whole(file: &Path, saved: Option<&Saved>, state: &State) -> Result<bool, Error> {
+    if file.is_file() {
+        // It may have been renamed and the run killed before it could say so.
+        let whole = state.segments.iter().all(|(_, reached)| *reached == Reached::End)
+            && std::fs::metadata(file).is_ok_and(|there| there.len() == state.bytes);
+        if saved.is_some() && whole {
+            return Ok(true);
+        }
+        return Err(Error::new(format!("`{}` already exists", file.display()))
+            .hint("a dump is not written over another: name another file with --out, or move this one away"));
+    }
+    if saved.is_some_and(|saved| saved.finished) {
+        return Err(Error::new(format!(
+            "the checkpoint says that `{}` is whole, and it is gone",
+            file.display()
+        ))
+        .hint("remove the checkpoint, or name another one, to start again"));
+    }
+    Ok(false)
+}
+
+async fn count_items(segments: Segments, ui: &Ui) -> Result<ExitCode, Error> {
+    let counted = tokio::select! {
+        counted = segments.count() => counted?,
+        _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+    };
+    ui.line(counted.items)?;
+    let read_units = units(counted.consumed_capacity);
+    let read = items(counted.scanned);
+    ui.note(format_args!("{} of {read}; {read_units} read units", counted.items));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The format, and what the command line cannot mean.
@@ -323,200 +317,11 @@ fn shares(args: &Args) -> Vec<(Segment, Reached)> {
     (first..first + args.segments).map(|number| (Segment { number, of }, Reached::Start)).collect()
 }
 
-fn starts(state: &State) -> Vec<(Segment, Option<ops_common::dynamodb::scan::StartKey>)> {
+fn starts(state: &State) -> Vec<(Segment, Option<StartKey>)> {
     let segments = state.segments.iter().filter_map(|(segment, reached)| match reached {
         Reached::Start => Some((*segment, None)),
         Reached::After(key) => Some((*segment, Some(key.clone()))),
         Reached::End => None,
     });
     segments.collect()
-}
-
-fn items(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "item")
-}
-
-fn interrupted() -> Error {
-    Error::new("interrupted").exit(Exit::Interrupted)
-}
-
-/// Writes pages down, in the order that they come in.
-struct Writer {
-    lines: Lines,
-    /// which of the selected names an item had
-    seen: Vec<bool>,
-    out: Out,
-    state: State,
-    checkpoint: Option<Checkpoint>,
-    /// items that the checkpoint has, as it was saved last
-    kept: u64,
-    /// items of this run, and those of them that the reader has
-    items: u64,
-    handed_over: u64,
-    seconds_before: f64,
-    start: Instant,
-    saved_at: Instant,
-}
-
-impl Writer {
-    /// Before the first byte of the file there is a checkpoint that knows of the file:
-    /// else a run that is killed here would leave what no run takes.
-    fn begin(&mut self) -> Result<(), Error> {
-        self.save(false)?;
-        let header = self.lines.header();
-        self.out
-            .pending
-            .extend(header.map_err(|error| Error::new("cannot write the header").cause(error))?);
-        Ok(())
-    }
-
-    fn write(&mut self, page: &Page) -> Result<(), Error> {
-        for item in page.items()? {
-            for (seen, name) in self.seen.iter_mut().zip(&self.lines.columns) {
-                *seen |= item.get(name).is_some();
-            }
-            self.lines
-                .write(&item, &mut self.out.pending)
-                .map_err(|error| Error::new("cannot write an item").cause(error))?;
-            self.items += 1;
-            self.out.flush_chunk()?;
-            if self.out.pending.is_empty() {
-                self.handed_over = self.items;
-            }
-        }
-        self.state.counts.items += page.count;
-        self.state.counts.scanned += page.scanned;
-        self.state.counts.consumed_capacity += page.consumed_capacity;
-        let reached = page.next.clone().map_or(Reached::End, Reached::After);
-        let segment = self.state.segments.iter_mut().find(|(segment, _)| *segment == page.segment);
-        if let Some(segment) = segment {
-            segment.1 = reached;
-        }
-        if self.saved_at.elapsed() >= SAVE_EVERY { self.save(false) } else { Ok(()) }
-    }
-
-    /// Puts on disk what is written so far, and then how far that is.
-    fn save(&mut self, finished: bool) -> Result<(), Error> {
-        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
-        if !finished {
-            self.state.bytes = self.out.sync()?;
-        }
-        let seconds = self.seconds_before + self.start.elapsed().as_secs_f64();
-        checkpoint.save(&self.state, seconds, finished)?;
-        self.kept = self.state.counts.items;
-        self.saved_at = Instant::now();
-        Ok(())
-    }
-}
-
-async fn dump(
-    mut segments: Segments,
-    mut writer: Writer,
-    about: Option<i64>,
-    args: &Args,
-    ui: &Ui,
-) -> Result<ExitCode, Error> {
-    let (start, seconds_before) = (writer.start, writer.seconds_before);
-    let written = Arc::new(AtomicU64::new(writer.state.counts.items));
-    let showing = tokio::spawn(show_progress(Arc::clone(&written), about, ui.clone()));
-    let (sender, mut pages) = mpsc::channel::<Page>(WAITING_PAGES);
-    let writing = tokio::task::spawn_blocking(move || {
-        let mut outcome = Ok(());
-        while let Some(page) = pages.blocking_recv() {
-            outcome = writer.write(&page);
-            if outcome.is_err() {
-                break;
-            }
-            written.store(writer.state.counts.items, Ordering::Relaxed);
-        }
-        // What was written is of use to a later run, also where reading ended.
-        let outcome = outcome.and_then(|()| writer.save(false));
-        (writer, outcome)
-    });
-    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
-    let read = tokio::select! {
-        read = pass_on(&mut segments, sender) => read,
-        _ = &mut interrupt => Err(interrupted()),
-    };
-    let (writer, wrote) = tokio::select! {
-        done = writing => done.map_err(|error| Error::new("the writer stopped").cause(error))?,
-        // The pipe that it writes to may have stopped for good.
-        _ = tokio::signal::ctrl_c() => return Err(interrupted()),
-    };
-    showing.abort();
-    let _ = showing.await;
-    if let Err(error) = wrote.and(read) {
-        if error.exit_kind() == Exit::ClosedPipe {
-            ui.note(format_args!(
-                "the reader has closed the pipe; it was handed at least {}",
-                items(writer.handed_over)
-            ));
-            return Err(error);
-        }
-        let written = items(writer.state.counts.items);
-        let hint = match (&writer.checkpoint, writer.out.stream()) {
-            (Some(_), _) if writer.kept == 0 => {
-                "nothing is kept: the same command starts again".to_owned()
-            }
-            (Some(_), _) => {
-                format!("{} are kept: rerun the same command to resume", items(writer.kept))
-            }
-            (None, Some(name)) => format!("{written} are on {name}, and they are not all"),
-            (None, None) => {
-                format!(
-                    "none of {written} is kept; with --checkpoint FILE the same command resumes"
-                )
-            }
-        };
-        return Err(error.hint(hint));
-    }
-    let seconds = seconds_before + start.elapsed().as_secs_f64();
-    let Writer { out, mut state, checkpoint, seen, lines, .. } = writer;
-    for (name, _) in
-        lines.columns.iter().zip(seen).filter(|(_, seen)| !seen && state.counts.items > 0)
-    {
-        ui.warn(format_args!("no item that was written has an attribute `{name}`"));
-    }
-    state.bytes = out.finish()?;
-    if let Some(checkpoint) = checkpoint {
-        checkpoint.save(&state, seconds, true)?;
-    }
-    show_end(&state.counts, args, seconds, ui)
-}
-
-/// Hands all pages to the writer, until it takes no more.
-async fn pass_on(segments: &mut Segments, writer: mpsc::Sender<Page>) -> Result<(), Error> {
-    while let Some(page) = segments.next().await? {
-        if writer.send(page).await.is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn show_progress(written: Arc<AtomicU64>, about: Option<i64>, ui: Ui) {
-    let (start, before) = (Instant::now(), written.load(Ordering::Relaxed));
-    let mut progress = ui.progress("exporting");
-    let every = if ui.is_terminal() { SHOW_EVERY } else { LOG_EVERY };
-    loop {
-        tokio::time::sleep(every).await;
-        let written = written.load(Ordering::Relaxed);
-        let rate = (written - before) as f64 / start.elapsed().as_secs_f64();
-        let about = about.map_or_else(String::new, |about| format!(" of about {about}"));
-        let text = format!("exporting: {written} items{about}, {rate:.0} a second");
-        if ui.is_terminal() { progress.say(text) } else { ui.note(text) }
-    }
-}
-
-fn show_end(counts: &Counts, args: &Args, seconds: f64, ui: &Ui) -> Result<ExitCode, Error> {
-    let of = match args.selection.filter {
-        Some(_) => format!(" of {} read", counts.scanned),
-        None => String::new(),
-    };
-    ui.note(format_args!(
-        "{} written{of}; {} read units; {seconds:.1} s",
-        items(counts.items),
-        units(counts.consumed_capacity)
-    ));
-    Ok(ExitCode::SUCCESS)
 }

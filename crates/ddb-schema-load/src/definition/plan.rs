@@ -60,33 +60,8 @@ impl TableDefinition {
             let members = json!({"DeletionProtectionEnabled": on});
             change(format!("{verb} the deletion protection"), !on, members);
         }
-        let wanted: Vec<&GlobalSecondaryIndex> =
-            self.global_secondary_indexes.iter().flatten().collect();
-        let retyped = self.retyped(live);
-        let made_anew = |index: &GlobalSecondaryIndex| {
-            let name = &index.index_name;
-            ["KeySchema", "Projection"]
-                .iter()
-                .any(|part| differs(&format!("GlobalSecondaryIndexes.{name}.{part}")))
-                || index.key_schema.iter().any(|key| retyped.contains(&key.attribute_name))
-        };
-        let mut kept = Vec::new();
-        for index in live.global_secondary_indexes.iter().flatten() {
-            let name = index.index_name.as_str();
-            let why = match wanted.iter().find(|wanted| wanted.index_name == name) {
-                Some(wanted) if !made_anew(wanted) => {
-                    kept.push(name);
-                    continue;
-                }
-                Some(_) => "to create it again",
-                None => "which the definition does not have",
-            };
-            let members = json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": name}}]});
-            change(format!("delete the index `{name}`, {why}"), true, members);
-        }
-        let (to_keep, to_make): (Vec<&GlobalSecondaryIndex>, Vec<_>) =
-            wanted.into_iter().partition(|index| kept.contains(&index.index_name.as_str()));
-        if let Some((what, members)) = self.capacity_change(&differs, &to_keep) {
+        let (kept, made) = self.indexes(live, &differs, &mut change);
+        if let Some((what, members)) = self.capacity_change(&differs, &kept) {
             change(what, false, members);
         }
         for (path, member) in [
@@ -111,8 +86,8 @@ impl TableDefinition {
                 change(format!("turn on the stream {}", stream.definition), false, members);
             }
         }
-        let mut there = to_keep;
-        for index in to_make {
+        let mut there = kept;
+        for index in made {
             there.push(index);
             let members = json!({
                 "AttributeDefinitions": self.attributes_of(&there),
@@ -121,6 +96,41 @@ impl TableDefinition {
             change(format!("create the index `{}`", index.index_name), false, members);
         }
         plan
+    }
+
+    /// Deletes the indexes that are not wanted, or not as they are. Returns those of the
+    /// definition that stay, and those that have to be made.
+    fn indexes(
+        &self,
+        live: &Self,
+        differs: &impl Fn(&str) -> bool,
+        change: &mut impl FnMut(String, bool, Value),
+    ) -> (Vec<&GlobalSecondaryIndex>, Vec<&GlobalSecondaryIndex>) {
+        let retyped = self.retyped(live);
+        let made_anew = |index: &GlobalSecondaryIndex| {
+            let name = &index.index_name;
+            ["KeySchema", "Projection"]
+                .iter()
+                .any(|part| differs(&format!("GlobalSecondaryIndexes.{name}.{part}")))
+                || index.key_schema.iter().any(|key| retyped.contains(&key.attribute_name))
+        };
+        let mut kept = Vec::new();
+        for index in live.global_secondary_indexes.iter().flatten() {
+            let name = index.index_name.as_str();
+            let mut wanted = self.global_secondary_indexes.iter().flatten();
+            let why = match wanted.find(|wanted| wanted.index_name == name) {
+                Some(wanted) if !made_anew(wanted) => {
+                    kept.push(name);
+                    continue;
+                }
+                Some(_) => "to create it again",
+                None => "which the definition does not have",
+            };
+            let members = json!({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": name}}]});
+            change(format!("delete the index `{name}`, {why}"), true, members);
+        }
+        let wanted = self.global_secondary_indexes.iter().flatten();
+        wanted.partition(|index| kept.contains(&index.index_name.as_str()))
     }
 
     /// The attributes that have another type in the live table.

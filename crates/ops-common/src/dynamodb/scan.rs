@@ -67,6 +67,17 @@ pub struct SelectionArgs {
     pub select: Vec<String>,
 }
 
+/// The error of a page that is not asked for again.
+fn given_up(error: Error, failure: Failure, patience: Duration) -> Error {
+    match failure {
+        Failure::Throttled | Failure::Transient => {
+            error.cause(format!("no progress after {} s of retries", patience.as_secs()))
+        }
+        Failure::Invalid => error.hint("look at --filter, --names, --values and --select"),
+        Failure::Final => error,
+    }
+}
+
 fn parse_names(text: &str) -> Result<HashMap<String, String>, String> {
     serde_json::from_str(text).map_err(|error| format!("{error}; like {{\"#s\":\"status\"}}"))
 }
@@ -214,16 +225,7 @@ impl Scan {
                 Some(pause) => sleep(pause).await,
                 None => {
                     let error = self.table.error("scan", &error).await;
-                    return Err(match failure {
-                        Failure::Throttled | Failure::Transient => {
-                            let secs = backoff.patience().as_secs();
-                            error.cause(format!("no progress after {secs} s of retries"))
-                        }
-                        Failure::Invalid => {
-                            error.hint("look at --filter, --names, --values and --select")
-                        }
-                        Failure::Final => error,
-                    });
+                    return Err(given_up(error, failure, backoff.patience()));
                 }
             }
         }

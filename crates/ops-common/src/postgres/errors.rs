@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::env;
 use crate::error::Error;
@@ -67,53 +67,71 @@ pub fn sql_error(title: &str, error: &tokio_postgres::Error) -> Error {
 }
 
 pub(super) fn connect_error(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectError {
-    let server = url.server();
-    let variable = url.origin;
-    if let Some(db) = error.as_db_error() {
-        let refused = Error::new(format!("Postgres at `{server}` refuses the connection"))
-            .cause(db.message());
-        return match *db.code() {
-            SqlState::INVALID_CATALOG_NAME => {
-                let steps = match url.target {
-                    Target::Local => format!("create it with `{}`", env::invocation("db-setup")),
-                    Target::Prod => format!(
-                        "look at {variable}, or create it with `{}`",
-                        env::invocation("db-setup prod --steps create")
-                    ),
-                };
-                ConnectError::NoDatabase(
-                    Error::new(format!("there is no database `{}` at `{server}`", url.database()))
-                        .hint(steps),
-                )
-            }
-            SqlState::CANNOT_CONNECT_NOW => {
-                ConnectError::NotUp(refused.hint("try again in a moment"))
-            }
-            SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                ConnectError::Other(
-                    refused.hint(format!("look at user and password in {variable}")),
-                )
-            }
-            SqlState::INSUFFICIENT_PRIVILEGE => ConnectError::Other(refused.hint(format!(
-                "the user in {variable} may not use this database: its owner can GRANT CONNECT"
-            ))),
-            _ => ConnectError::Other(refused.hint(format!("look at {variable}"))),
-        };
+    match error.as_db_error() {
+        Some(refusal) => refused(url, refusal),
+        None => unreachable(url, error),
     }
-    let mut root: &(dyn std::error::Error + 'static) = error;
-    let mut io_kind = None;
-    let mut tls = None;
-    loop {
-        if let Some(io) = root.downcast_ref::<io::Error>() {
-            io_kind = Some(io.kind());
-            // An `io::Error` hides what it carries from the chain of sources.
-            tls = tls.or(io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+}
+
+/// The error of a server that answered, with a no.
+fn refused(url: &ConnectionUrl, refusal: &DbError) -> ConnectError {
+    let (server, variable) = (url.server(), url.origin);
+    let refused = Error::new(format!("Postgres at `{server}` refuses the connection"))
+        .cause(refusal.message());
+    match *refusal.code() {
+        SqlState::INVALID_CATALOG_NAME => {
+            let steps = match url.target {
+                Target::Local => format!("create it with `{}`", env::invocation("db-setup")),
+                Target::Prod => format!(
+                    "look at {variable}, or create it with `{}`",
+                    env::invocation("db-setup prod --steps create")
+                ),
+            };
+            ConnectError::NoDatabase(
+                Error::new(format!("there is no database `{}` at `{server}`", url.database()))
+                    .hint(steps),
+            )
         }
-        match root.source() {
-            Some(source) => root = source,
-            None => break,
+        SqlState::CANNOT_CONNECT_NOW => ConnectError::NotUp(refused.hint("try again in a moment")),
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            ConnectError::Other(refused.hint(format!("look at user and password in {variable}")))
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => ConnectError::Other(refused.hint(format!(
+            "the user in {variable} may not use this database: its owner can GRANT CONNECT"
+        ))),
+        _ => ConnectError::Other(refused.hint(format!("look at {variable}"))),
+    }
+}
+
+/// What an error of the connection comes from.
+struct Root<'a> {
+    error: &'a (dyn std::error::Error + 'static),
+    io_kind: Option<io::ErrorKind>,
+    tls: Option<&'a rustls::Error>,
+}
+
+impl<'a> Root<'a> {
+    fn of(error: &'a tokio_postgres::Error) -> Self {
+        let mut root = Self { error, io_kind: None, tls: None };
+        loop {
+            if let Some(io) = root.error.downcast_ref::<io::Error>() {
+                root.io_kind = Some(io.kind());
+                // An `io::Error` hides what it carries from the chain of sources.
+                let carried = || io.get_ref()?.downcast_ref::<rustls::Error>();
+                root.tls = root.tls.or_else(carried);
+            }
+            match root.error.source() {
+                Some(source) => root.error = source,
+                None => return root,
+            }
         }
     }
+}
+
+/// The error of a server that gave no answer.
+fn unreachable(url: &ConnectionUrl, error: &tokio_postgres::Error) -> ConnectError {
+    let (server, variable) = (url.server(), url.origin);
+    let Root { error: root, io_kind, tls } = Root::of(error);
     let unreachable = Error::new(format!("cannot reach Postgres at `{server}`"));
     let hint = match url.target {
         Target::Local => format!(
