@@ -17,15 +17,7 @@ fn the_compose_file_is_valid_and_binds_this_machine_only() {
     ] {
         assert!(text.contains(line), "{line}");
     }
-    let mut has_compose = world.command("docker");
-    has_compose
-        .args(["compose", "version"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null());
-    if !has_compose.status().is_ok_and(|status| status.success()) {
-        cli_tests::say(
-            "docker-compose.yml was read as text only: there is no `docker compose` here",
-        );
+    if !cli_tests::has_docker_compose("docker-compose.yml") {
         return;
     }
     let mut command = world.command("docker");

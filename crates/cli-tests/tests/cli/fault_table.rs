@@ -21,6 +21,7 @@ fn unknown_host() -> String {
 
 /// What an error has to be, whatever went wrong.
 fn told(run: Run, status: i32, error: &str, hint: &str) -> Run {
+    assert!(!error.is_empty() && !hint.is_empty(), "nothing is expected of\n{run}");
     let run = run.ends_with(status);
     let errors: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), 1, "{run}");
@@ -75,7 +76,12 @@ const AWS_FAULTS: [Fault; 7] = [
         "no answer in time",
         "OPS_TIMEOUT_SECS sets for how long an answer is waited for, now 1 s",
     ),
-    ("stopped in the middle", |_| Answer::Drop, "cannot reach", ""),
+    (
+        "stopped in the middle",
+        |_| Answer::Drop,
+        "cannot reach DynamoDB at `http://127.0.0.1:",
+        "look at the network, the proxy variables and the region",
+    ),
     (
         "wrong credentials",
         |_| {
@@ -184,7 +190,7 @@ fn dynamodb() {
     told(
         get(&elsewhere, "ap-south-1"),
         1,
-        "there is no table `cruddur-messages` (target: prod  endpoint",
+        "there is no table `cruddur-messages` (target: PROD  endpoint",
         "a table is of one account and one region: look at both",
     );
 }
@@ -198,13 +204,21 @@ fn dynamodb_and_every_tool_that_has_it() {
     let denied =
         || json_error(400, "AccessDeniedException", "not authorized to perform: the action");
     let endpoints: [(String, &str, &str); 3] = [
-        (NOBODY.to_owned(), "connection refused", "start it with"),
+        (
+            NOBODY.to_owned(),
+            "cannot reach DynamoDB at `http://127.0.0.1:1`\n  cause: connection refused\n",
+            "start it with",
+        ),
         (
             Proxy::start(&world.endpoint(), move |_, _| denied()).url(),
             "not authorized",
             "the credentials lack a permission",
         ),
-        (Proxy::start(&world.endpoint(), |_, _| Answer::Drop).url(), "cannot", ""),
+        (
+            Proxy::start(&world.endpoint(), |_, _| Answer::Drop).url(),
+            "cannot reach DynamoDB at `http://127.0.0.1:",
+            "start it with",
+        ),
     ];
     for (endpoint, error, hint) in &endpoints {
         for (tool, arguments) in [
@@ -212,6 +226,7 @@ fn dynamodb_and_every_tool_that_has_it() {
             ("ddb-drop", vec!["cruddur-messages"]),
             ("ddb-export", vec!["--out", "out.json", "--give-up-after", "1"]),
             ("ddb-import", vec![&*items, "--give-up-after", "1"]),
+            ("ddb-get-conversation", vec![]),
             ("ddb-list-conversations", vec![]),
             ("ddb-list-tables", vec![]),
             ("ddb-scan", vec![]),
@@ -267,7 +282,12 @@ fn cognito() {
     let account = Proxy::start("127.0.0.1:1", |_, _| {
         json_error(400, "ResourceNotFoundException", "User pool eu-west-1_AbC does not exist.")
     });
-    told(list(NOBODYS, &account.url()), 1, "there is no user pool `eu-west-1_AbC`", "");
+    told(
+        list(NOBODYS, &account.url()),
+        1,
+        "there is no user pool `eu-west-1_AbC`",
+        "aws cognito-idp list-user-pools",
+    );
     // A page came, the next does not.
     let account = Proxy::start("127.0.0.1:1", |number, _| {
         if number > 0 {
@@ -287,7 +307,10 @@ fn cognito_and_every_tool_that_has_it() {
         json_error(400, "NotAuthorizedException", "not authorized")
     })
     .url();
-    for (endpoint, error) in [(NOBODY, "connection refused"), (denied.as_str(), "not authorized")] {
+    for (endpoint, error, hint) in [
+        (NOBODY, "connection refused", "start it with"),
+        (denied.as_str(), "not authorized", "listing takes `cognito-idp:ListUsers` on the pool"),
+    ] {
         for (tool, arguments, status) in [
             ("check-identities", vec![], 1),
             ("update-cognito-user-ids", vec![], 1),
@@ -297,7 +320,7 @@ fn cognito_and_every_tool_that_has_it() {
         ] {
             let mut command = world.tool(tool, &arguments);
             command.env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", endpoint);
-            told(Run::of(command), status, error, "");
+            told(Run::of(command), status, error, hint);
         }
     }
     assert_eq!(world.sql("SELECT cognito_user_id FROM users ORDER BY handle"), before);
@@ -331,7 +354,12 @@ fn sts() {
     );
     let faults: [Fault; 8] = [
         ("slow", |_| Answer::Ignore, "no answer in time", "OPS_TIMEOUT_SECS"),
-        ("stopped in the middle", |_| Answer::Cut, "", ""),
+        (
+            "stopped in the middle",
+            |_| Answer::Cut,
+            "is not STS\n  cause: end of file before message length reached\n",
+            "look at AWS_ENDPOINT_URL_STS, and at what listens on that port",
+        ),
         (
             "wrong credentials",
             |_| {
@@ -384,7 +412,7 @@ fn sts() {
             "wrong region",
             |_| xml_error(403, "RegionDisabledException", "STS is not activated in this region"),
             "STS is not activated in this region",
-            "",
+            "choose another region with --region or AWS_REGION",
         ),
     ];
     for (fault, answer, error, hint) in faults {
@@ -392,7 +420,7 @@ fn sts() {
         let sts = Proxy::start("127.0.0.1:1", |_, _| identity(ACCOUNT));
         let account = Proxy::start(&sts.url(), move |_, request| answer(request));
         let run = load_within(patience(fault), NOBODYS, &account.url());
-        told(told(run, 1, error, hint), 1, &refused, "");
+        told(told(run, 1, error, hint), 1, &refused, hint);
     }
     // STS is refused as a stand-in of this machine's own, with its own certificate too.
     told(
@@ -438,8 +466,13 @@ fn postgres() {
     // or gone: nothing, the sign-in, the first question.
     for after in [0, 1, 2, 3, 4] {
         let (silent, gone) = (tcp_proxy(&world, after, true), tcp_proxy(&world, after, false));
-        told(list_within("1", &silent), 1, "answer", "");
-        told(list(&gone), 1, "cannot ", "");
+        let (no_answer, no_connection, start) = if after < 3 {
+            ("something listens there and does not answer", "the connection was closed", "start it")
+        } else {
+            ("Postgres gave no answer within 1 s", "connection closed", "the server went away")
+        };
+        told(list_within("1", &silent), 1, no_answer, "OPS_TIMEOUT_SECS sets how long");
+        told(list(&gone), 1, no_connection, start);
     }
     told(
         list(&world.url_of(&user, "s3cret-not")),
@@ -464,7 +497,12 @@ fn postgres() {
     );
     world.admin_sql(&format!("ALTER USER {user} VALID UNTIL 'infinity'"));
     // The stamp is not its to read.
-    told(list(&world.url_of(&user, "s3cret")), 1, "permission denied for schema cruddur_ops", "");
+    told(
+        list(&world.url_of(&user, "s3cret")),
+        1,
+        "permission denied for schema cruddur_ops",
+        "GRANT SELECT ON cruddur_ops.stamp",
+    );
     let elsewhere = format!("{}_elsewhere", world.local_url());
     told(list(&elsewhere), 1, "there is no database `", "create it with `db-setup`");
     // TLS to a server that speaks it, with certificates of every kind: see `tls`.
@@ -490,9 +528,16 @@ fn postgres_and_every_tool_that_has_it() {
     let silent = tcp_proxy(&world, 0, true);
     let gone = tcp_proxy(&world, 3, false);
     let stopped = "postgresql://u:s3cret@127.0.0.1:1/d".to_owned();
-    for (url, secs, error) in
-        [(stopped, "30", "connection refused"), (silent, "3", "does not answer"), (gone, "30", "")]
-    {
+    for (url, secs, error, hint) in [
+        (
+            stopped,
+            "30",
+            "cannot reach Postgres at `u@127.0.0.1:1`\n  cause: connection refused\n",
+            "start it with",
+        ),
+        (silent, "3", "does not answer", "perhaps a dead tunnel"),
+        (gone, "30", "connection closed", "the server went away meanwhile"),
+    ] {
         for (tool, arguments) in [
             ("check-identities", vec![]),
             ("db-connect", vec![]),
@@ -509,7 +554,7 @@ fn postgres_and_every_tool_that_has_it() {
             if tool != "db-connect" {
                 command.arg("-v");
             }
-            told(Run::of(command).prints_only(""), 1, error, "");
+            told(Run::of(command).prints_only(""), 1, error, hint);
         }
     }
     assert_eq!(world.items("cruddur-messages"), before);

@@ -1,58 +1,11 @@
-//! Services that are not there, or not what they should be.
+//! Services that are not there yet, or not what they should be. What each tool says of one
+//! that fails it stands in `fault_table`.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
 use cli_tests::{Run, World, wait_for};
-
-/// Nobody can listen on port 1 here without being root and meaning it.
-const NOBODY: &str = "http://127.0.0.1:1";
-
-#[test]
-fn a_stopped_dynamodb() {
-    let world = World::postgres();
-    world.run("db-setup", &[]).succeeds();
-    for (tool, arguments) in [
-        ("ddb-drop", vec!["scratch"]),
-        ("ddb-export", vec![]),
-        ("ddb-get-conversation", vec![]),
-        ("ddb-import", vec!["-"]),
-        ("ddb-list-conversations", vec![]),
-        ("ddb-list-tables", vec![]),
-        ("ddb-scan", vec![]),
-        ("ddb-schema-load", vec![]),
-        ("ddb-seed", vec![]),
-    ] {
-        let mut arguments = arguments.clone();
-        arguments.extend(["--endpoint-url", NOBODY]);
-        let run = world
-            .run(tool, &arguments)
-            .ends_with(1)
-            .prints_only("")
-            .says("error: cannot reach DynamoDB at `http://127.0.0.1:1`\n  cause: connection refused\n  hint: start it with");
-        assert_eq!(run.stderr.matches("refused").count(), 1, "{run}");
-    }
-}
-
-#[test]
-fn a_stopped_postgres() {
-    let world = World::dynamodb();
-    world.run("ddb-schema-load", &[]).succeeds();
-    for (tool, arguments) in [
-        ("db-setup", vec!["--wait", "0"]),
-        ("ddb-seed", vec![]),
-        ("ddb-list-conversations", vec![]),
-    ] {
-        let mut command = world.tool(tool, &arguments);
-        command.env("CONNECTION_URL", "postgresql://u:s3cret@127.0.0.1:1/d");
-        Run::of(command)
-            .ends_with(1)
-            .prints_only("")
-            .says("error: cannot reach Postgres at `u@127.0.0.1:1`\n  cause: connection refused\n  hint: start it with")
-            .does_not_say("s3cret");
-    }
-}
 
 #[test]
 fn db_setup_waits_for_the_server_and_says_so() {
