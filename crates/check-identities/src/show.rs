@@ -28,7 +28,7 @@ pub(crate) fn broken(found: &Found, ui: &Ui) -> Result<(), Error> {
     };
     let rows: Vec<_> = found.people.iter().filter_map(row).collect();
     if !rows.is_empty() {
-        with_fixes(&["person".into(), "broken at".into(), "because".into()], rows, ui)?;
+        with_fixes(&["person".into(), "broken at".into(), Column::text("because")], rows, ui)?;
         if !found.findings.is_empty() {
             ui.line("")?;
         }
@@ -41,7 +41,11 @@ fn show_findings(findings: &[Finding], ui: &Ui) -> Result<(), Error> {
         vec![finding.kind.to_owned(), finding.what.clone(), finding.fix.clone()]
     };
     let rows: Vec<_> = findings.iter().map(row).collect();
-    if rows.is_empty() { Ok(()) } else { with_fixes(&["found".into(), "what".into()], rows, ui) }
+    if rows.is_empty() {
+        Ok(())
+    } else {
+        with_fixes(&["found".into(), Column::text("what")], rows, ui)
+    }
 }
 
 /// A table whose last column is what fixes the rest.
@@ -50,7 +54,7 @@ fn with_fixes(header: &[Column<'_>], mut rows: Vec<Vec<String>>, ui: &Ui) -> Res
     if ui.out_is_terminal() {
         rows.iter_mut().for_each(|row| row.truncate(header.len()));
     } else {
-        header.push("fix it with".into());
+        header.push(Column::text("fix it with"));
     }
     ui.table(&header, &rows, Cells::Wrapped)
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
-use ops_common::app::times;
+use ops_common::app::keys::SortTime;
+use ops_common::app::times::Times;
 use ops_common::args::UiArgs;
 use ops_common::cli;
 use ops_common::error::{Error, Exit};
@@ -130,12 +131,11 @@ fn write_jsonl(users: &[User], ui: &Ui) -> io::Result<()> {
 }
 
 fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
-    let time = |text: &Option<String>| {
-        let time = text.as_deref().and_then(|text| text.parse().ok());
-        time.map_or_else(String::new, |time: ops_common::app::keys::SortTime| {
-            times::local(time.time())
-        })
-    };
+    let time = |text: &Option<String>| -> Option<SortTime> { text.as_deref()?.parse().ok() };
+    let all = users.iter().flat_map(|user| [time(&user.created_at), time(&user.modified_at)]);
+    let times = Times::of(all.flatten().map(|time| time.time()), ui);
+    let cell =
+        |text: &Option<String>| time(text).map_or_else(String::new, |time| times.cell(time.time()));
     let row = |user: &User| {
         let handle = user.handle.clone().unwrap_or_else(|| "(none)".to_owned());
         let mut row = vec![handle, user.sub.clone(), user.status.clone()];
@@ -143,21 +143,22 @@ fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
             row.extend([
                 user.attributes.get("email").cloned().unwrap_or_default(),
                 if user.enabled { "yes" } else { "no" }.to_owned(),
-                time(&user.created_at),
-                time(&user.modified_at),
+                cell(&user.created_at),
+                cell(&user.modified_at),
             ]);
         }
         row
     };
     let rows: Vec<Vec<String>> = users.iter().map(row).collect();
+    let (created, modified) = (times.header("created"), times.header("modified"));
     let header = [
         "handle".into(),
         Column::whole("sub"),
         "status".into(),
         "email".into(),
         "enabled".into(),
-        "created".into(),
-        "modified".into(),
+        Column::whole(&created),
+        Column::whole(&modified),
     ];
     ui.table(if long { &header } else { &header[..3] }, &rows, Cells::Cut)
 }

@@ -91,7 +91,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         what: "",
         effect: if args.write { Effect::Changes } else { Effect::Nothing },
     };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, change.effect, &args.consent)?;
     url.announce(ui);
     // Our errors say how to fix it, and a tunnel to production looks like local.
     let db = Db::connect(&url, ui).await?;

@@ -133,7 +133,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         what: "",
         effect: if args.ends() { Effect::Changes } else { Effect::Nothing },
     };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, change.effect, &args.consent)?;
     url.announce(ui);
     let db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;

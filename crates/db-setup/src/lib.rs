@@ -215,7 +215,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         what: "",
         effect: least_effect(&steps),
     };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, Effect::Destroys, &args.consent)?;
 
     url.announce(ui);
     if let Some(pool) = &pool {
@@ -321,7 +321,7 @@ async fn run_steps(
             ui.note(format_args!("{}: {}", step.name(), did.words));
         } else {
             let line = format!("{:<12} {seconds:>7.3} s  {}", step.name(), did.words);
-            printed = printed.and_then(|()| ui.line(line));
+            printed = printed.and_then(|()| ui.sentence(line));
         }
         reports.push(StepReport { step: *step, did, seconds });
     }

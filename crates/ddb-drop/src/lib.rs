@@ -13,7 +13,6 @@ use ops_common::dynamodb::table::{Table, list, size, with_nearest};
 use ops_common::env::invocation;
 use ops_common::error::Error;
 use ops_common::target::Target;
-use ops_common::text::meant;
 use ops_common::ui::Ui;
 use serde_json::json;
 
@@ -75,14 +74,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let target = <Target as ValueEnum>::from_str(&args.target, false).map_err(|_| {
         let error = Error::usage(format!("invalid value '{}' for '[TARGET]'", args.target))
             .hint("[possible values: local, prod]");
-        match meant(&args.target.to_lowercase(), ["local", "prod"]) {
+        match Target::meant_by(&args.target) {
             Some(target) => error.hint(format!("did you mean `{target}`?")),
             None => error,
         }
     })?;
     let change =
         Change { target, kind: Kind::Table, name: table, what: "", effect: Effect::Destroys };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, change.effect, &args.consent)?;
 
     let table = Table::connect(target, &args.dynamo, table, ui).await?;
     let Some(live) = table.describe().await? else {
@@ -117,7 +116,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     if args.output.json() {
         return ui.json(&json!({ "table": table.name(), "deleted": true }));
     }
-    ui.line(format_args!("`{table}` is deleted"))
+    ui.sentence(format_args!("`{table}` is deleted"))
 }
 
 /// What of the table can be brought back, in a sentence or two.

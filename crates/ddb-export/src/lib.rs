@@ -228,7 +228,7 @@ fn is_whole(file: &Path, saved: Option<&Saved>, state: &State) -> Result<bool, E
 
 async fn count_items(segments: Segments, ui: &Ui) -> Result<ExitCode, Error> {
     let counted = tokio::select! {
-        counted = segments.count() => counted?,
+        counted = segments.count(ui) => counted?,
         _ = tokio::signal::ctrl_c() => return Err(interrupted()),
     };
     ui.line(counted.items)?;

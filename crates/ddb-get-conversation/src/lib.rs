@@ -7,7 +7,7 @@ use clap::Parser;
 use ops_common::app::conversations::{Period, messages};
 use ops_common::app::keys::SortTime;
 use ops_common::app::records::{ApiMessage, Message, SEEDED_GROUP};
-use ops_common::app::times;
+use ops_common::app::times::{self, Times};
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::dynamodb::table::Table;
@@ -39,7 +39,7 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 
-    /// Nothing earlier: `2026-01-31`, `2026-01-31T23:59` (local) or RFC 3339
+    /// Nothing earlier: `2026-01-31`, `2026-01-31T23:59` (your time zone) or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = times::parse_start)]
     since: Option<SortTime>,
 
@@ -90,15 +90,21 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             consumed_capacity: found.consumed_capacity,
         })?;
     } else if shown > 0 {
+        let times = Times::of(found.rows.iter().map(|message| message.sent_at.time()), ui);
         let cells = |message: &Message| {
             vec![
-                times::local(message.sent_at.time()),
+                times.cell(message.sent_at.time()),
                 message.sender.handle.clone(),
                 message.text.clone(),
             ]
         };
         let rows: Vec<Vec<String>> = found.rows.iter().map(cells).collect();
-        ui.table(&[Column::whole("sent"), "from".into(), "message".into()], &rows, Cells::Cut)?;
+        let sent = times.header("sent");
+        ui.table(
+            &[Column::whole(&sent), "from".into(), Column::text("message")],
+            &rows,
+            Cells::Cut,
+        )?;
     }
     ui.note(format_args!(
         "{} of conversation {}; {} read units",

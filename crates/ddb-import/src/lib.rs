@@ -139,7 +139,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         what: "",
         effect: if args.dry_run { Effect::Nothing } else { Effect::Adds },
     };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, Effect::Destroys, &args.consent)?;
     let mut records = Records::open(&source, format == ItemFormat::Csv, args.checkpoint.is_some())?;
     let table = Table::connect(target, &args.dynamo, &name, ui).await?;
     let live = table.existing().await?;

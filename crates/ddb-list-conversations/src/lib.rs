@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ops_common::app::conversations::message_groups;
 use ops_common::app::records::MessageGroup;
-use ops_common::app::times;
+use ops_common::app::times::Times;
 use ops_common::app::users::{self, Handle};
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
@@ -108,11 +108,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             consumed_capacity: found.consumed_capacity,
         })?;
     } else if shown > 0 {
+        let times = Times::of(found.rows.iter().map(|group| group.last_at.time()), ui);
         let cells = |group: &MessageGroup| {
             vec![
                 group.other.handle.clone(),
                 group.other.display_name.clone(),
-                times::local(group.last_at.time()),
+                times.cell(group.last_at.time()),
                 group.last_text.clone(),
                 group.group.to_string(),
             ]
@@ -122,8 +123,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             &[
                 "with".into(),
                 "name".into(),
-                Column::whole("last"),
-                "message".into(),
+                Column::whole(&times.header("last")),
+                Column::text("message"),
                 Column::whole("group"),
             ],
             &rows,

@@ -3,16 +3,17 @@
 use std::process::ExitCode;
 
 use aws_sdk_dynamodb::types::{BillingMode, TableDescription, TableStatus};
+use chrono::{DateTime, Utc};
 use clap::Parser;
 use ops_common::app::keys::SortTime;
-use ops_common::app::times;
+use ops_common::app::times::Times;
 use ops_common::args::{DynamoArgs, OutputArgs, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::dynamodb::Dynamo;
 use ops_common::dynamodb::table::{Table, list};
 use ops_common::error::Error;
-use ops_common::text::{count, printable};
-use ops_common::ui::{Cells, Ui};
+use ops_common::text::{bytes, count, printable};
+use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
 
 /// List the DynamoDB tables
@@ -56,7 +57,7 @@ struct Long {
     billing_mode: String,
     created: Option<String>,
     #[serde(skip)]
-    created_local: String,
+    created_at: Option<DateTime<Utc>>,
 }
 
 impl Long {
@@ -64,7 +65,7 @@ impl Long {
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
         let created = table
             .creation_date_time()
-            .and_then(|time| chrono::DateTime::from_timestamp(time.secs(), time.subsec_nanos()));
+            .and_then(|time| DateTime::from_timestamp(time.secs(), time.subsec_nanos()));
         Self {
             name: table.table_name().unwrap_or_default().to_owned(),
             status: table.table_status().map_or("?", TableStatus::as_str).to_owned(),
@@ -73,18 +74,18 @@ impl Long {
             // A table that was never on demand has no summary.
             billing_mode: billing.map_or("PROVISIONED", BillingMode::as_str).to_owned(),
             created: created.map(|time| SortTime::new(time).to_string()),
-            created_local: created.map_or(String::new(), times::local),
+            created_at: created,
         }
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, times: &Times) -> Vec<String> {
         vec![
             self.name.clone(),
             self.status.clone(),
             self.items.to_string(),
-            self.size_bytes.to_string(),
+            bytes(self.size_bytes),
             self.billing_mode.clone(),
-            self.created_local.clone(),
+            self.created_at.map_or(String::new(), |created| times.cell(created)),
         ]
     }
 }
@@ -114,15 +115,16 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     if tables.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = tables.iter().map(Long::cells).collect();
+    let times = Times::of(tables.iter().filter_map(|table| table.created_at), ui);
+    let rows: Vec<Vec<String>> = tables.iter().map(|table| table.cells(&times)).collect();
     ui.table(
         &[
-            "table".into(),
+            Column::whole("table"),
             "status".into(),
-            "items".into(),
-            "bytes".into(),
+            Column::number("items"),
+            Column::number("size"),
             "billing".into(),
-            "created".into(),
+            Column::whole(&times.header("created")),
         ],
         &rows,
         Cells::Wrapped,

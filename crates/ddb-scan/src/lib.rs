@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use ops_common::app::records::{Message, MessageGroup};
-use ops_common::app::times;
+use ops_common::app::times::Times;
 use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::dynamodb::item::{Attributes, Plain};
@@ -91,7 +91,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;
     let scan = table.scan().filter(&args.selection);
     if args.count {
-        let counted = Segments::all(scan.count(), args.segments, PAGE).count().await?;
+        let counted = Segments::all(scan.count(), args.segments, PAGE).count(ui).await?;
         match args.output {
             Output::Table => ui.line(counted.items)?,
             Output::Json | Output::Jsonl => ui.line(json!({"count": counted.items}))?,
@@ -111,6 +111,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let mut consumed_capacity = 0.0;
     let mut more = false;
     let mut seen = vec![false; args.selection.select.len()];
+    // On the terminal that shows the items they are the progress.
+    let mut progress = (!ui.out_is_terminal()).then(|| ui.progress("scanning"));
     loop {
         let allowed = args.limit.map_or(u64::MAX, |limit| limit - shown);
         if args.selection.filter.is_none() {
@@ -130,11 +132,15 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             *seen |= items.iter().any(|item| item.get(name).is_some());
         }
         writer.write(&items)?;
+        if let Some(progress) = &mut progress {
+            progress.say(format_args!("scanning: {shown} of {scanned} items read"));
+        }
         if more {
             break;
         }
     }
     writer.finish()?;
+    drop(progress);
     ui.note(format_args!("{}; {} read units", items(shown), units(consumed_capacity)));
     if shown == 0 {
         say_names(&args, scanned, ui);
@@ -211,55 +217,91 @@ impl<'a> Writer<'a> {
         for item in items {
             let row = item.to_sdk();
             if let Ok(message) = Message::from_item(&row) {
-                messages.push(vec![
-                    message.group.to_string(),
-                    times::local(message.sent_at.time()),
-                    message.sender.handle,
-                    message.text,
-                ]);
+                messages.push(message);
             } else if let Ok(group) = MessageGroup::from_item(&row) {
-                groups.push(vec![
-                    group.owner.to_string(),
-                    group.group.to_string(),
-                    times::local(group.last_at.time()),
-                    group.other.handle,
-                    group.last_text,
-                ]);
+                groups.push(group);
             } else {
                 let json = serde_json::to_string(&Plain(item))
                     .map_err(|error| Error::new("cannot show an item").cause(error))?;
                 others.push(vec![json]);
             }
         }
-        self.write_table(
-            "Messages",
-            &[
-                Column::whole("conversation"),
-                Column::whole("sent"),
-                "from".into(),
-                "message".into(),
-            ],
-            &messages,
-        )?;
-        self.write_table(
-            "Message groups",
-            &[
-                Column::whole("of user"),
-                Column::whole("conversation"),
-                Column::whole("last"),
-                "with".into(),
-                "message".into(),
-            ],
-            &groups,
-        )?;
-        self.write_table("Other items", &["item".into()], &others)
+        let sent = messages.iter().map(|message| message.sent_at.time());
+        let times = Times::of(sent.chain(groups.iter().map(|group| group.last_at.time())), self.ui);
+        self.write_messages(&messages, &times)?;
+        self.write_groups(&groups, &times)?;
+        self.write_table("Other items", &[Column::text("item")], others)
+    }
+
+    fn write_messages(&mut self, messages: &[Message], times: &Times) -> Result<(), Error> {
+        let sent = times.header("sent");
+        let header = [
+            Column::whole("conversation"),
+            Column::whole(&sent),
+            "from".into(),
+            Column::text("message"),
+        ];
+        let row = |message: &Message| {
+            let sent = times.cell(message.sent_at.time());
+            vec![
+                message.group.to_string(),
+                sent,
+                message.sender.handle.clone(),
+                message.text.clone(),
+            ]
+        };
+        let rows = messages.iter().map(row).collect();
+        self.write_partitions("Messages", "of conversation", &header, rows)
+    }
+
+    fn write_groups(&mut self, groups: &[MessageGroup], times: &Times) -> Result<(), Error> {
+        let last = times.header("last");
+        let header = [
+            Column::whole("of user"),
+            Column::whole(&last),
+            "with".into(),
+            Column::text("message"),
+            Column::whole("conversation"),
+        ];
+        let row = |group: &MessageGroup| {
+            vec![
+                group.owner.to_string(),
+                times.cell(group.last_at.time()),
+                group.other.handle.clone(),
+                group.last_text.clone(),
+                group.group.to_string(),
+            ]
+        };
+        let rows = groups.iter().map(row).collect();
+        self.write_partitions("Message groups", "of user", &header, rows)
+    }
+
+    /// A table of rows whose first column says whose partition they are. Where that
+    /// would leave no room for the rest it is a heading: a scan has the rows of a
+    /// partition one after the other.
+    fn write_partitions(
+        &mut self,
+        heading: &str,
+        of: &str,
+        header: &[Column<'_>],
+        rows: Vec<Vec<String>>,
+    ) -> Result<(), Error> {
+        if !self.ui.is_narrow() {
+            return self.write_table(heading, header, rows);
+        }
+        for partition in rows.chunk_by(|a, b| a[0] == b[0]) {
+            let heading = format!("{heading} {of} {}", partition[0][0]);
+            let rows = partition.iter().map(|row| row[1..].to_vec()).collect();
+            self.write_table(&heading, &header[1..], rows)?;
+        }
+        Ok(())
     }
 
     fn write_table(
         &mut self,
         heading: &str,
         header: &[Column<'_>],
-        rows: &[Vec<String>],
+        rows: Vec<Vec<String>>,
     ) -> Result<(), Error> {
         if rows.is_empty() {
             return Ok(());
@@ -269,6 +311,6 @@ impl<'a> Writer<'a> {
         }
         self.written = true;
         self.ui.heading(heading)?;
-        self.ui.table(header, rows, Cells::Cut)
+        self.ui.table(header, &rows, Cells::Cut)
     }
 }

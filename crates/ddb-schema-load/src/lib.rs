@@ -158,7 +158,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         what: "",
         effect: if args.dry_run { Effect::Nothing } else { Effect::Adds },
     };
-    consent::check(&change, &args.consent)?;
+    let most = if args.update { Effect::Destroys } else { change.effect };
+    consent::check(&change, most, &args.consent)?;
     let table = Table::connect(target, &args.dynamo, &name, ui).await?;
     if args.schema.is_some()
         && args.table.table.is_none()
@@ -328,5 +329,5 @@ fn show(report: &Report, words: &str, args: &Args, ui: &Ui) -> Result<(), Error>
         return ui.json(report);
     }
     let status = report.status.as_deref().map_or(String::new(), |status| format!(" ({status})"));
-    ui.line(format_args!("`{}`{status}: {words}", report.table))
+    ui.sentence(format_args!("`{}`{status}: {words}", report.table))
 }

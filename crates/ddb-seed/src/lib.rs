@@ -75,7 +75,7 @@ struct Args {
     #[arg(long, value_name = "UUID", default_value_t = SEEDED_GROUP)]
     group: Uuid,
 
-    /// Time of the first message, `2026-01-31T09:00` (local) or RFC 3339; each
+    /// Time of the first message, `2026-01-31T09:00` (your time zone) or RFC 3339; each
     /// further one is a minute later [default: one day ago]
     #[arg(long, value_name = "TIME", value_parser = times::parse_start)]
     start: Option<SortTime>,
@@ -143,7 +143,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         what: "",
         effect: if args.dry_run { Effect::Nothing } else { Effect::Changes },
     };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, Effect::Destroys, &args.consent)?;
     let url = ConnectionUrl::from_env(target)?;
     url.announce(ui);
     let table = Table::connect(target, &args.dynamo, &name, ui).await?;
@@ -337,10 +337,10 @@ fn show(report: &Report, pair: &Pair, output: &OutputArgs, ui: &Ui) -> Result<()
     let who = format!("{} and {}", printable(&pair.mine.handle), printable(&pair.other.handle));
     let messages = count(report.messages, "message");
     let shown = if report.put == 0 && report.deleted == 0 {
-        ui.line(format_args!("{messages} of {who} already exist; nothing is changed"))
+        ui.sentence(format_args!("{messages} of {who} already exist; nothing is changed"))
     } else {
         let verb = if report.dry_run { "would seed" } else { "seeded" };
-        ui.line(format_args!("{verb} {messages} of {who} as conversation {group}"))
+        ui.sentence(format_args!("{verb} {messages} of {who} as conversation {group}"))
     };
     ui.note(format_args!(
         "rows: {} put ({} overwritten), {} deleted, {} unchanged; {} of people kept; {} capacity units",

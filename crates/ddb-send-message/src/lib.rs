@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::process::ExitCode;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use clap::{ArgGroup, Parser, ValueEnum};
 use ops_common::app::conversations::{Sent, conversation_of, create_message, create_message_group};
 use ops_common::app::keys::SortTime;
@@ -88,10 +88,7 @@ impl Args {
             ([_, ..], target) => {
                 let error = match target {
                     Ok(_) => Error::usage("the message is more than one argument"),
-                    Err(_) => Error::usage(format!(
-                        "`{}` is not a target: `local` or `prod`",
-                        printable(first)
-                    )),
+                    Err(_) => not_a_target(first),
                 };
                 Err(error.hint("a message of more than one word stands in quotes"))
             }
@@ -100,6 +97,14 @@ impl Args {
             ))
             .hint(format!("to send the word itself, name the target before it: `local {first}`"))),
         }
+    }
+}
+
+fn not_a_target(word: &str) -> Error {
+    let error = Error::usage(format!("`{}` is not a target: `local` or `prod`", printable(word)));
+    match Target::meant_by(word) {
+        Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+        None => error,
     }
 }
 
@@ -147,7 +152,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let name = args.table.name();
     let change =
         Change { target, kind: Kind::Table, name: &name, what: "", effect: Effect::Changes };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, change.effect, &args.consent)?;
     let url = ConnectionUrl::from_env(target)?;
     url.announce(ui);
     let table = Table::connect(target, &args.dynamo, &name, ui).await?;
@@ -185,6 +190,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let sent = send(&table, &permit, &sender, &destination, &text).await?;
     show(sent, &args.output, ui)
 }
+
+/// Clocks of machines in one team differ by less.
+const AHEAD: TimeDelta = TimeDelta::seconds(60);
 
 /// The message on standard input, without the line end that ends it.
 fn read_message() -> Result<String, Error> {
@@ -250,6 +258,12 @@ async fn send(
 fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
     let Sent { message, other, started, consumed_capacity } = sent;
     let group = message.group;
+    if message.sent_at.time() > Utc::now() + AHEAD {
+        ui.warn(format_args!(
+            "the message is dated {}, after the last one of the conversation, which is dated later than this machine's clock",
+            times::local(message.sent_at.time())
+        ));
+    }
     let shown = if output.json() {
         ui.json(&Report {
             message_group_uuid: group,
@@ -264,7 +278,7 @@ fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
         })
     } else {
         let new = if started { "new " } else { "" };
-        ui.line(format_args!(
+        ui.sentence(format_args!(
             "{}  {} to {}, {new}conversation {group}\n  {}",
             times::local(message.sent_at.time()),
             message.sender.handle,

@@ -1,15 +1,15 @@
 //! Parse, run, report, exit code: the one place that turns an error into a
 //! status.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, Parser, ValueEnum};
 use clap_complete::Shell;
 
 use crate::app::records::MalformedRow;
@@ -18,7 +18,7 @@ use crate::env::{self, invocation};
 use crate::error::{Error, Exit};
 use crate::text::count;
 use crate::text::{cleaned, printable};
-use crate::ui::Ui;
+use crate::ui::{ColorChoice, Ui, colored_stream};
 
 /// Runs a tool: parses the command line as `Args` (a usage error ends with exit
 /// code 2), runs `run`, reports its error, and says with which status to exit.
@@ -59,7 +59,7 @@ pub fn main_with_own_interrupt<Args: Parser>(
     }
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return usage_error(with_suggestion(error)),
+        Err(error) => return usage_error(with_suggestion(error, &Args::command())),
     };
     let ui_args = ui_args(&args);
     let ui = Ui::new(ui_args.color, ui_args.verbose).quiet(ui_args.quiet);
@@ -86,8 +86,13 @@ pub fn main_with_own_interrupt<Args: Parser>(
 const LIMITS: &str = "look at the limits of processes, open files and memory: `ulimit -a`";
 
 /// Suggests the value that has other letters only in their case: the parser itself
-/// takes `PROD` for nothing like `prod`.
-fn with_suggestion(mut error: clap::Error) -> clap::Error {
+/// takes `PROD` for nothing like `prod`. Takes its suggestion of `--` away where what
+/// stands behind that could be nothing but a wrong target.
+fn with_suggestion(mut error: clap::Error, command: &Command) -> clap::Error {
+    let takes_many = |argument: &Arg| argument.get_num_args().is_some_and(|n| n.max_values() > 1);
+    if error.kind() == ErrorKind::UnknownArgument && !command.get_positionals().any(takes_many) {
+        error.remove(ContextKind::Suggested);
+    }
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidValue) else {
         return error;
     };
@@ -101,22 +106,31 @@ fn with_suggestion(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Reports a wrong command line as the parser does, and nothing of it raw.
+/// Reports a wrong command line as the parser does, with our word for a hint, and
+/// nothing of it raw.
 fn usage_error(error: clap::Error) -> ExitCode {
+    // Where it cannot be written there is nobody to tell.
+    let status = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    if !error.use_stderr() {
+        let _ = error.print();
+        return status;
+    }
     // What the parser repeats of them it repeats as it is.
     let harmless = std::env::args_os().all(|argument| {
         let argument = argument.to_string_lossy();
         printable(&argument) == argument
     });
-    if harmless {
-        // Where that cannot be written there is nobody to tell.
-        let _ = error.print();
+    let text = error.render();
+    let lines = if !harmless {
+        cleaned(text.to_string().trim_end()).replace('\n', "\n  ") + "\n"
+    } else if colored_stream(ColorChoice::Auto, io::stderr().is_terminal()) {
+        text.ansi().to_string()
     } else {
-        let lines = error.render().to_string();
-        let lines = cleaned(lines.trim_end()).replace('\n', "\n  ");
-        let _ = io::stderr().write_all(format!("{lines}\n").as_bytes());
-    }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        text.to_string()
+    };
+    let lines = lines.replace("  tip:", "  hint:").replace("[32mtip:", "[32mhint:");
+    let _ = io::stderr().write_all(lines.as_bytes());
+    status
 }
 
 /// The years that times are counted from and that a sort key can hold. Requests are

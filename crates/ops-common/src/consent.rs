@@ -160,9 +160,11 @@ fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// What has still to be asked once the flags are looked at.
+/// What has still to be asked once the flags are looked at. `most`: what the change may
+/// turn out to do.
 fn left_to_ask(
     change: &Change<'_>,
+    most: Effect,
     place: Place,
     args: &ConfirmArgs,
     can_ask: bool,
@@ -196,21 +198,22 @@ fn left_to_ask(
             .cause("--yes is not enough to destroy something")
             .hint(format!("consent with --confirm {name}")),
         (Asks::Name, _) => error.hint(format!("consent with --confirm {name}")),
-        _ => error.hint(format!(
+        _ if most == Effect::Destroys => error.hint(format!(
             "consent with --yes, or with --confirm {name} where something is replaced"
         )),
+        _ => error.hint("consent with --yes"),
     })
 }
 
 /// Fails where consent could not be given: no terminal and no flag, or a flag that
 /// names something else. To be called before any request, with the least effect that
-/// the work can turn out to have.
+/// the work can turn out to have in `change`, and the worst in `most`.
 ///
 /// # Errors
 /// No terminal and no flag, or `--confirm` with another name; exit code 1.
-pub fn check(change: &Change<'_>, args: &ConfirmArgs) -> Result<(), Error> {
+pub fn check(change: &Change<'_>, most: Effect, args: &ConfirmArgs) -> Result<(), Error> {
     let place = Place::of(change.target, Caller::NoAccount);
-    left_to_ask(change, place, args, can_ask()).map(drop)
+    left_to_ask(change, most, place, args, can_ask()).map(drop)
 }
 
 /// Gets consent, by flag or by asking.
@@ -223,7 +226,7 @@ pub async fn ask(
     args: &ConfirmArgs,
     ui: &Ui,
 ) -> Result<Permit, Error> {
-    match left_to_ask(change, place, args, can_ask())? {
+    match left_to_ask(change, change.effect, place, args, can_ask())? {
         Asks::Nothing => {
             if change.target == Target::Prod && change.effect != Effect::Nothing {
                 // For whoever reads the log.
@@ -313,7 +316,7 @@ mod tests {
     #[test]
     fn yes_is_enough_to_change_and_never_to_destroy() {
         let left = |effect, can_ask| {
-            left_to_ask(&change(effect), Place::Prod, &flags(true, None), can_ask)
+            left_to_ask(&change(effect), effect, Place::Prod, &flags(true, None), can_ask)
         };
         assert_eq!(left(Effect::Changes, false).ok(), Some(Asks::Nothing));
         assert_eq!(left(Effect::Destroys, true).ok(), Some(Asks::Name));
@@ -325,8 +328,9 @@ mod tests {
     #[test]
     fn confirm_has_to_be_the_exact_name() {
         for effect in EFFECTS {
-            let left =
-                |name| left_to_ask(&change(effect), Place::Prod, &flags(false, Some(name)), true);
+            let left = |name| {
+                left_to_ask(&change(effect), effect, Place::Prod, &flags(false, Some(name)), true)
+            };
             assert_eq!(left("messages").ok(), Some(Asks::Nothing));
             for wrong in ["message", "Messages", "", "messages "] {
                 assert!(left(wrong).is_err(), "{wrong}");
@@ -337,8 +341,11 @@ mod tests {
     #[test]
     fn nobody_to_ask_is_an_error_at_once() {
         for effect in [Effect::Adds, Effect::Changes, Effect::Destroys] {
-            let left = left_to_ask(&change(effect), Place::Prod, &flags(false, None), false);
-            assert!(left.is_err());
+            let left =
+                |most| left_to_ask(&change(effect), most, Place::Prod, &flags(false, None), false);
+            let hint = |most| left(most).expect_err("nobody to ask").hints().concat();
+            assert_eq!(hint(Effect::Changes).contains("--yes"), effect != Effect::Destroys);
+            assert!(hint(Effect::Destroys).contains("--confirm messages"));
         }
     }
 

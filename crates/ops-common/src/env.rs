@@ -57,6 +57,9 @@ pub const PROD_CONNECTION_URL: &str = "PROD_CONNECTION_URL";
 /// password.
 pub const PROD_READ_CONNECTION_URL: &str = "PROD_READ_CONNECTION_URL";
 
+/// The time zone of the person, in which times are typed and shown.
+pub const TZ: &str = "TZ";
+
 /// Host names, separated by commas, that count as this machine besides the
 /// usual ones.
 pub const OPS_LOCAL_HOSTS: &str = "OPS_LOCAL_HOSTS";

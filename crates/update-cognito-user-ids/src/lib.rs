@@ -104,7 +104,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         what: "",
         effect: if only_looks { Effect::Nothing } else { Effect::Changes },
     };
-    consent::check(&change, &args.consent)?;
+    consent::check(&change, change.effect, &args.consent)?;
     url.announce(ui);
     pool.announce(ui);
     let mut db = Db::connect(&url, ui).await?;

@@ -134,7 +134,7 @@ fn reads_do_not_ask() {
         let mut command = world.prod_tool(tool, &arguments);
         world.behind_account(&mut command, &account.url());
         command.env("OPS_EXPECTED_ACCOUNT_ID", "999999999999");
-        Run::of(command).succeeds().says("target: prod");
+        Run::of(command).succeeds().says("target: PROD");
     }
     assert!(account.requests().is_empty());
 }

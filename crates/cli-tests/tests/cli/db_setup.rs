@@ -272,7 +272,7 @@ fn prod_asks_before_it_creates_and_takes_the_name_before_it_drops() {
     assert!(!exists(&world));
     setup(&["create", "--yes"])
         .succeeds()
-        .says("target: prod  postgres postgres@127.0.0.1:")
+        .says("target: PROD  postgres postgres@127.0.0.1:")
         .says("server: PostgreSQL ")
         .says("  database: there is none now\n")
         .prints("stamped `prod`");

@@ -33,6 +33,7 @@ mod readme;
 mod round_trip;
 mod scan;
 mod schema_load;
+mod screens;
 mod seed;
 mod send_message;
 mod services;

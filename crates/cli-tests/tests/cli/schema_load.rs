@@ -208,7 +208,7 @@ fn creating_in_prod_takes_consent_and_comparing_none() {
         .run_prod("ddb-schema-load", &["prod", "--yes"])
         .succeeds()
         .prints_only("`cruddur-messages` (ACTIVE): created\n")
-        .says("target: prod");
+        .says("target: PROD");
 }
 
 /// That they differ is worse than that nobody reads how.

@@ -274,7 +274,7 @@ fn prod_a_first_seed_takes_yes_and_replacing_takes_the_name() {
     seed(&["--yes", "--start", "2026-01-01T00:00:00Z"])
         .succeeds()
         .prints("seeded 104 messages")
-        .says("target: prod");
+        .says("target: PROD");
     // Nothing to do needs no more than the least consent.
     seed(&["--yes", "--start", "2026-01-01T00:00:00Z"]).succeeds().prints("nothing is changed");
     let before = world.items("cruddur-messages");

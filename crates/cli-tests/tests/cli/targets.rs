@@ -171,7 +171,7 @@ fn prod_honours_and_announces_the_endpoint_flag() {
         .run_prod("ddb-list-tables", &["prod", "--output", "json"])
         .succeeds()
         .prints_only("[]\n")
-        .says(&format!("target: prod  endpoint {}  region ca-central-1", world.endpoint()));
+        .says(&format!("target: PROD  endpoint {}  region ca-central-1", world.endpoint()));
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn empty_variables_count_as_unset_in_prod_too() {
     let mut command = world.prod_command("ddb-list-tables", &["prod"]);
     command.env("AWS_ENDPOINT_URL", "").env("AWS_ENDPOINT_URL_DYNAMODB", "");
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
-    Run::of(command).ends_with(1).says("target: prod  region ca-central-1").says("hint: sign in");
+    Run::of(command).ends_with(1).says("target: PROD  region ca-central-1").says("hint: sign in");
     world.run("ddb-list-tables", &["--region", ""]).ends_with(2);
 }
 

@@ -1,12 +1,17 @@
-//! Times as people type and read them. Pure, but for the local time zone.
+//! Times as people type and read them: in their own time zone, and never without it.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Once;
 
 use chrono::{
-    DateTime, Datelike, Days, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
+    DateTime, Datelike, Days, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
+    TimeZone, Utc,
 };
 
 use crate::app::keys::SortTime;
+use crate::env;
+use crate::ui::Ui;
 
 /// The start of what was typed: `2026-01-31` is its first moment here.
 ///
@@ -47,11 +52,16 @@ fn parse_any_year<Zone: TimeZone>(text: &str, zone: &Zone) -> Result<(SortTime, 
         return Ok((time, time));
     }
     let here = |time: NaiveDateTime| {
+        if let Some(tz) = unknown_zone() {
+            return Err(format!(
+                "TZ is `{tz}`, which is not a time zone known here: say the time with its zone, like `2026-01-31T23:59:59Z`"
+            ));
+        }
         // A local time that a clock change skips does not exist; one that it
         // repeats is the earlier of the two.
         let time = zone.from_local_datetime(&time).earliest();
         time.map(|time| SortTime::new(time.with_timezone(&Utc)))
-            .ok_or_else(|| format!("`{text}` does not exist in the local time zone"))
+            .ok_or_else(|| format!("`{text}` does not exist in your time zone"))
     };
     for format in
         ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]
@@ -67,20 +77,115 @@ fn parse_any_year<Zone: TimeZone>(text: &str, zone: &Zone) -> Result<(SortTime, 
         let end = here(next.and_time(NaiveTime::MIN))?.time() - TimeDelta::microseconds(1);
         return Ok((start, SortTime::new(end)));
     }
-    Err("expected a time like `2026-01-31T23:59:59Z`, `2026-01-31T23:59` or `2026-01-31` (local)"
+    Err("expected a time like `2026-01-31T23:59:59Z`, `2026-01-31T23:59` or `2026-01-31` (your time zone)"
         .to_owned())
 }
 
-/// A time as a table shows it: local, to the minute.
+/// A time as a line shows it: local, to the minute, with its offset.
 #[must_use]
 pub fn local(time: DateTime<Utc>) -> String {
-    time.with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
+    let time = time.with_timezone(&Local);
+    format!("{} {}", time.format(TO_THE_MINUTE), zone(*time.offset()))
+}
+
+const TO_THE_MINUTE: &str = "%Y-%m-%d %H:%M";
+
+fn zone(offset: FixedOffset) -> String {
+    if offset.local_minus_utc() == 0 { "UTC".to_owned() } else { format!("UTC{offset}") }
+}
+
+/// Times that stand below each other. Their offset is in the header where it is the same
+/// for all, else with each.
+#[derive(Debug)]
+pub struct Times {
+    offset: Option<FixedOffset>,
+}
+
+impl Times {
+    /// Of these. Warns where TZ names no time zone: the times are then another's.
+    pub fn of(times: impl IntoIterator<Item = DateTime<Utc>>, ui: &Ui) -> Self {
+        let mut offsets = times.into_iter().map(|time| *time.with_timezone(&Local).offset());
+        let first = offsets.next().unwrap_or_else(|| *Local::now().offset());
+        static WARNED: Once = Once::new();
+        if let Some(tz) = unknown_zone() {
+            WARNED.call_once(|| {
+                ui.warn(format_args!(
+                    "TZ is `{tz}`, which is not a time zone known here; times are shown in {}",
+                    zone(first)
+                ));
+            });
+        }
+        Self { offset: offsets.all(|offset| offset == first).then_some(first) }
+    }
+
+    /// The header of their column.
+    #[must_use]
+    pub fn header(&self, name: &str) -> String {
+        match self.offset {
+            Some(offset) => format!("{name} ({})", zone(offset)),
+            None => name.to_owned(),
+        }
+    }
+
+    /// One of them, to the minute.
+    #[must_use]
+    pub fn cell(&self, time: DateTime<Utc>) -> String {
+        match self.offset {
+            Some(_) => time.with_timezone(&Local).format(TO_THE_MINUTE).to_string(),
+            None => local(time),
+        }
+    }
+}
+
+/// Where the time zones are that chrono knows.
+const ZONES: [&str; 4] =
+    ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo", "/usr/share/lib/zoneinfo"];
+
+/// TZ, where it is no time zone. chrono takes another one then, and says nothing.
+fn unknown_zone() -> Option<String> {
+    let tz = env::var(env::TZ)?;
+    let name = tz.strip_prefix(':').unwrap_or(&tz);
+    let is_file = ZONES.iter().any(|folder| Path::new(folder).join(name).is_file());
+    // These are no file where there are no files at all, in a small container.
+    let is_known = is_file || is_rule(name) || matches!(name, "UTC" | "Etc/UTC" | "localtime");
+    (!is_known).then_some(tz)
+}
+
+/// Whether it is a time zone that says itself what it is, like `CET-1CEST` or
+/// `<+0545>-5:45`:
+/// <https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap08.html>.
+fn is_rule(tz: &str) -> bool {
+    let offset = match tz.strip_prefix('<') {
+        Some(quoted) => quoted.split_once('>').map(|(_, offset)| offset),
+        None => Some(tz.trim_start_matches(|c: char| c.is_ascii_alphabetic())),
+    };
+    offset.is_some_and(|offset| {
+        let digits = offset.trim_start_matches(['+', '-']);
+        offset.len() < tz.len() && digits.starts_with(|c: char| c.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::FixedOffset;
+
+    #[test]
+    fn a_zone_can_say_itself_what_it_is() {
+        for rule in ["EST5", "CET-1CEST", "<+0545>-5:45", "CET-1CEST,M3.5.0,M10.5.0/3", "UTC0"] {
+            assert!(is_rule(rule), "{rule}");
+        }
+        for name in ["Europe/Berlin", "Europa", "<+05", "5", "-5", "", "CET"] {
+            assert!(!is_rule(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_told() {
+        let offset = |minutes| FixedOffset::east_opt(minutes * 60).expect("an offset");
+        assert_eq!(zone(offset(0)), "UTC");
+        assert_eq!(zone(offset(345)), "UTC+05:45");
+        assert_eq!(zone(offset(-180)), "UTC-03:00");
+    }
 
     fn range(text: &str) -> Result<(String, String), String> {
         let zone = FixedOffset::west_opt(5 * 3600).expect("offset");

@@ -151,7 +151,7 @@ impl Dynamo {
     /// Where the client acts, in one line: target, endpoint, region.
     #[must_use]
     pub fn place(&self) -> String {
-        format!("target: {}  {}", self.target, self.service.place())
+        format!("{}  {}", self.target.label(), self.service.place())
     }
 
     /// What a call of the AWS CLI has to say so that it acts in the same place.

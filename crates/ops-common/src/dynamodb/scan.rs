@@ -35,6 +35,7 @@ use crate::dynamodb::retry::{Backoff, Failure, judge};
 use crate::dynamodb::table::Table;
 use crate::env;
 use crate::error::Error;
+use crate::ui::Ui;
 
 /// Somebody waits for it.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
@@ -288,12 +289,14 @@ impl Segments {
     ///
     /// # Errors
     /// Like [`Segments::next`].
-    pub async fn count(mut self) -> Result<Counted, Error> {
+    pub async fn count(mut self, ui: &Ui) -> Result<Counted, Error> {
         let mut counted = Counted::default();
+        let mut progress = ui.progress("counting");
         while let Some(page) = self.next().await? {
             counted.items += page.count;
             counted.scanned += page.scanned;
             counted.consumed_capacity += page.consumed_capacity;
+            progress.say(format_args!("counting: {} items read", counted.scanned));
         }
         Ok(counted)
     }

@@ -56,6 +56,11 @@ pub fn sql_error(title: &str, error: &tokio_postgres::Error) -> Error {
     if let Some(hint) = db.hint() {
         result = result.hint(hint);
     }
+    if *db.code() == SqlState::INSUFFICIENT_PRIVILEGE && db.message().contains("cruddur_ops") {
+        result = result.hint(
+            "let the role read the stamp: `GRANT USAGE ON SCHEMA cruddur_ops TO ROLE; GRANT SELECT ON cruddur_ops.stamp TO ROLE`",
+        );
+    }
     if *db.code() == SqlState::UNDEFINED_TABLE || *db.code() == SqlState::UNDEFINED_COLUMN {
         result = result.hint(format!(
             "the database is not set up as the app's: `{}`, in `prod` `{}`",

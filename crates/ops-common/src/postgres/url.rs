@@ -46,6 +46,77 @@ impl fmt::Debug for ConnectionUrl {
     }
 }
 
+/// Nothing of the URL is shown: it holds a password.
+fn unusable(origin: &str, why: &str) -> Error {
+    Error::new(format!("{origin} is not a usable Postgres URL"))
+        .cause(why)
+        .hint("it looks like `postgresql://USER:PASSWORD@HOST:5432/DATABASE`, with special characters of the password percent-encoded")
+}
+
+/// What a URL says of TLS, which the driver does not know as libpq does.
+struct TlsParameters {
+    mode: Option<String>,
+    root_cert: RootCert,
+    /// `sslrootcert=system`
+    names_system: bool,
+}
+
+impl TlsParameters {
+    /// The mode that is meant. As in libpq: a socket is not encrypted, and an authority
+    /// that is named is asked.
+    fn mode(&self, target: Target, is_socket: bool, origin: &str) -> Result<SslMode, Error> {
+        let mode = match &self.mode {
+            None if target == Target::Local => SslMode::Disable,
+            None => SslMode::VerifyFull,
+            Some(mode) => SslMode::from_str(mode, false).map_err(|_| {
+                Error::new(format!("{origin} is not a usable Postgres URL"))
+                    .cause("its sslmode is not one of disable, prefer, require, verify-ca and verify-full")
+                    .hint("say `sslmode=verify-full`, or leave it out")
+            })?,
+        };
+        if self.names_system && mode != SslMode::VerifyFull {
+            let why = "`sslrootcert=system` goes with `sslmode=verify-full` alone";
+            return Err(unusable(origin, why));
+        }
+        Ok(match (mode, &self.root_cert) {
+            _ if is_socket => SslMode::Disable,
+            (SslMode::Require, RootCert::File(_)) => SslMode::VerifyCa,
+            (mode, _) => mode,
+        })
+    }
+}
+
+/// The URL as the driver takes it, and what it says of TLS.
+fn split(text: &str, origin: &str) -> Result<(String, TlsParameters), Error> {
+    if !text.starts_with("postgresql://") && !text.starts_with("postgres://") {
+        return Err(unusable(origin, "it does not start with `postgresql://`"));
+    }
+    // Where these two stand in a password, the driver and this function would cut
+    // it in other places, and what is behind would be shown.
+    let at = text.find('@').unwrap_or_default();
+    if text.matches('@').count() > 1 {
+        return Err(unusable(origin, "it has more than one `@`"));
+    }
+    if text[..at].contains('?') {
+        return Err(unusable(origin, "it has a `?` before its `@`"));
+    }
+    let (base, query) = text.split_once('?').unwrap_or((text, ""));
+    let mut tls = TlsParameters { mode: None, root_cert: RootCert::System, names_system: false };
+    let mut rest = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decoded = || percent_decode_str(value).decode_utf8_lossy().into_owned();
+        match percent_decode_str(key).decode_utf8_lossy().as_ref() {
+            "sslmode" => tls.mode = Some(decoded()),
+            "sslrootcert" if decoded() == "system" => tls.names_system = true,
+            "sslrootcert" => tls.root_cert = RootCert::File(PathBuf::from(decoded())),
+            _ => rest.push(pair),
+        }
+    }
+    let rest = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    Ok((rest, tls))
+}
+
 impl ConnectionUrl {
     /// The URL that `target` means: `CONNECTION_URL` or the default in `local`,
     /// `PROD_CONNECTION_URL` in `prod`.
@@ -89,77 +160,25 @@ impl ConnectionUrl {
         origin: &'static str,
         hosts: &LocalHosts,
     ) -> Result<Self, Error> {
-        // Nothing of the text is shown: it holds a password.
-        let wrong = |why: &str| {
-            Error::new(format!("{origin} is not a usable Postgres URL"))
-                .cause(why)
-                .hint("it looks like `postgresql://USER:PASSWORD@HOST:5432/DATABASE`, with special characters of the password percent-encoded")
-        };
-        if !text.starts_with("postgresql://") && !text.starts_with("postgres://") {
-            return Err(wrong("it does not start with `postgresql://`"));
-        }
-        // Where these two stand in a password, the driver and this function would cut
-        // it in other places, and what is behind would be shown.
-        let at = text.find('@').unwrap_or_default();
-        if text.matches('@').count() > 1 {
-            return Err(wrong("it has more than one `@`"));
-        }
-        if text[..at].contains('?') {
-            return Err(wrong("it has a `?` before its `@`"));
-        }
-        let (base, query) = text.split_once('?').unwrap_or((text, ""));
-        // The driver does not know these two as libpq does.
-        let mut ssl_mode = None;
-        let mut root_cert = RootCert::System;
-        let mut names_system = false;
-        let mut rest = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded = || percent_decode_str(value).decode_utf8_lossy().into_owned();
-            match percent_decode_str(key).decode_utf8_lossy().as_ref() {
-                "sslmode" => ssl_mode = Some(decoded()),
-                "sslrootcert" if decoded() == "system" => names_system = true,
-                "sslrootcert" => root_cert = RootCert::File(PathBuf::from(decoded())),
-                _ => rest.push(pair),
-            }
-        }
-        let rest =
-            if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let (rest, tls) = split(text, origin)?;
         let mut config: Config = rest.parse().map_err(|error: tokio_postgres::Error| {
             let why =
                 std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
-            wrong(&why)
+            unusable(origin, &why)
         })?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(wrong("it names no host"));
+            return Err(unusable(origin, "it names no host"));
         }
         let Some(database) = config.get_dbname().map(str::to_owned) else {
-            return Err(wrong("it names no database"));
+            return Err(unusable(origin, "it names no database"));
         };
         if target == Target::Local {
             for host in host_names(&config) {
                 hosts.require("Postgres", &host, origin)?;
             }
         }
-        let ssl_mode = match ssl_mode {
-            None if target == Target::Local => SslMode::Disable,
-            None => SslMode::VerifyFull,
-            Some(mode) => SslMode::from_str(&mode, false).map_err(|_| {
-                Error::new(format!("{origin} is not a usable Postgres URL"))
-                    .cause("its sslmode is not one of disable, prefer, require, verify-ca and verify-full")
-                    .hint("say `sslmode=verify-full`, or leave it out")
-            })?,
-        };
-        if names_system && ssl_mode != SslMode::VerifyFull {
-            return Err(wrong("`sslrootcert=system` goes with `sslmode=verify-full` alone"));
-        }
-        // As in libpq: a socket is not encrypted, and an authority that is named is
-        // asked.
-        let ssl_mode = match (ssl_mode, &root_cert) {
-            _ if host_names(&config).is_empty() => SslMode::Disable,
-            (SslMode::Require, RootCert::File(_)) => SslMode::VerifyCa,
-            (mode, _) => mode,
-        };
+        let is_socket = host_names(&config).is_empty();
+        let ssl_mode = tls.mode(target, is_socket, origin)?;
         config.ssl_mode(match ssl_mode {
             SslMode::Disable => DriverSslMode::Disable,
             SslMode::Prefer => DriverSslMode::Prefer,
@@ -169,14 +188,14 @@ impl ConnectionUrl {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
         // A server that is gone without a word is noticed within a minute.
-        if !query.contains("keepalives") {
+        if !rest.contains("keepalives") {
             config.keepalives_idle(KEEPALIVE);
             config.keepalives_interval(KEEPALIVE).keepalives_retries(2);
         }
         if config.get_application_name().is_none() {
             config.application_name("cruddur-ops");
         }
-        Ok(Self { config, database, ssl_mode, root_cert, target, origin })
+        Ok(Self { config, database, ssl_mode, root_cert: tls.root_cert, target, origin })
     }
 
     /// Refuses a URL of several servers: what is looked at on one could be done
@@ -247,7 +266,7 @@ impl ConnectionUrl {
     /// Where a tool acts, in one line.
     #[must_use]
     pub fn place(&self) -> String {
-        format!("target: {}  postgres {self}", self.target)
+        format!("{}  postgres {self}", self.target.label())
     }
 
     /// What makes libpq connect as this does: the variables of its environment,

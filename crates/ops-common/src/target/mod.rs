@@ -8,6 +8,8 @@ pub mod resolve;
 
 use std::fmt;
 
+use crate::text;
+
 /// Where a tool acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Target {
@@ -27,6 +29,21 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// The target that a word likely means that is none: `PROD`.
+    #[must_use]
+    pub fn meant_by(word: &str) -> Option<&'static str> {
+        text::meant(&word.to_lowercase(), ["local", "prod"])
+    }
+
+    /// How a line begins that says where a tool acts: nobody takes the one for the other.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Local => "target: local",
+            Self::Prod => "target: PROD",
+        }
+    }
+
     /// The word that follows a tool's name for this target.
     #[must_use]
     pub fn as_argument(self) -> &'static str {

@@ -48,7 +48,7 @@ pub struct Ui {
     quiet: bool,
 }
 
-fn colored_stream(choice: ColorChoice, is_terminal: bool) -> bool {
+pub(crate) fn colored_stream(choice: ColorChoice, is_terminal: bool) -> bool {
     match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
@@ -99,6 +99,18 @@ impl Ui {
         self.err_is_terminal
     }
 
+    /// Writes a sentence to stdout, broken for the terminal's width.
+    ///
+    /// # Errors
+    /// Like [`Ui::line`].
+    pub fn sentence(&self, text: impl Display) -> Result<(), Error> {
+        let text = cleaned(&text.to_string());
+        self.painted_line(&match self.out_width {
+            Some(width) => wrapped(&text, width),
+            None => text,
+        })
+    }
+
     /// Writes `text` and a line end to stdout.
     ///
     /// # Errors
@@ -113,6 +125,7 @@ impl Ui {
     /// Like [`Ui::line`].
     pub fn heading(&self, text: &str) -> Result<(), Error> {
         let text = cleaned(text);
+        let text = self.out_width.map_or(text.clone(), |width| wrapped(&text, width));
         let text = if self.out_color { text.color(Color::Cyan).to_string() } else { text };
         self.painted_line(&text)
     }
@@ -208,8 +221,16 @@ impl Ui {
     /// Says where the tool is about to act; --quiet leaves it out where that is this
     /// machine.
     pub fn announce(&self, target: Target, text: impl Display) {
-        if !self.quiet || target == Target::Prod {
-            self.say_dimmed(&printable(&text.to_string()));
+        let text = printable(&text.to_string());
+        match target {
+            Target::Local if self.quiet => {}
+            Target::Local => self.say_dimmed(&text),
+            Target::Prod => {
+                let label = target.label();
+                let badge = label.color(Color::BrightWhite).on_color(Color::Red).bold().to_string();
+                let badge = if self.err_color { &badge } else { label };
+                self.say_painted(&self.fitted(&text).replacen(label, badge, 1));
+            }
         }
     }
 

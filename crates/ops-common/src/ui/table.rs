@@ -2,10 +2,12 @@
 //! there is none.
 
 use comfy_table::{
-    Attribute, Cell, ColumnConstraint, ContentArrangement, LineStyle, Row, Table, TableStyle,
+    Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Row, Table,
+    TableStyle,
 };
 
 use super::Ui;
+use super::wrap::wrapped;
 use crate::error::Error;
 use crate::text::printable;
 
@@ -19,21 +21,35 @@ const WIDTH_FOR_LONG_TEXTS: u16 = 120;
 #[derive(Debug, Clone, Copy)]
 pub struct Column<'a> {
     name: &'a str,
-    is_whole: bool,
+    /// the least width in which its cells can be read; none: all of them
+    legible: Option<usize>,
+    is_number: bool,
 }
 
 impl<'a> Column<'a> {
     /// One that is never cut: a uuid to be copied, a time.
     #[must_use]
     pub const fn whole(name: &'a str) -> Self {
-        Self { name, is_whole: true }
+        Self { name, legible: None, is_number: false }
+    }
+
+    /// One of numbers: never cut, and their ends below each other.
+    #[must_use]
+    pub const fn number(name: &'a str) -> Self {
+        Self { name, legible: None, is_number: true }
+    }
+
+    /// One of sentences, which take some room.
+    #[must_use]
+    pub const fn text(name: &'a str) -> Self {
+        Self { name, legible: Some(24), is_number: false }
     }
 }
 
 impl<'a> From<&'a str> for Column<'a> {
-    /// One whose cells are cut or wrapped where there is not room for all of them.
+    /// One of words, which are cut or wrapped where there is not room for all of them.
     fn from(name: &'a str) -> Self {
-        Self { name, is_whole: false }
+        Self { name, legible: Some(8), is_number: false }
     }
 }
 
@@ -64,7 +80,7 @@ impl Ui {
         cells: Cells,
     ) -> Result<(), Error> {
         if self.out_width.is_some_and(|width| usize::from(width) < legible_width(header, rows)) {
-            return self.painted_line(&records(header, rows));
+            return self.painted_line(&records(header, rows, self.out_width));
         }
         let mut table = self.new_table(self.out_color, self.out_width);
         table.set_header(header.iter().map(|column| self.header_cell(column.name, self.out_color)));
@@ -76,12 +92,16 @@ impl Ui {
             table.add_row(row);
         }
         for (index, column) in header.iter().enumerate() {
-            if column.is_whole
-                && self.out_width.is_some()
-                && let Some(column) = table.column_mut(index)
-            {
-                column.set_constraint(ColumnConstraint::ContentWidth);
+            let Some(shown) = table.column_mut(index) else { continue };
+            if column.legible.is_none() && self.out_width.is_some() {
+                shown.set_constraint(ColumnConstraint::ContentWidth);
             }
+            if column.is_number {
+                shown.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        if let Some(last) = table.column_mut(header.len() - 1) {
+            last.set_padding((1, 0));
         }
         self.painted_line(&trim_lines(&table.to_string()))
     }
@@ -117,25 +137,25 @@ impl Ui {
     }
 }
 
-/// A column this wide can be read.
-const LEGIBLE_WIDTH: usize = 8;
-
 fn legible_width(header: &[Column<'_>], rows: &[Vec<String>]) -> usize {
     let width = |index: usize| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
         let widest = cells.chain([header[index].name.len()]).max().unwrap_or_default();
-        if header[index].is_whole { widest } else { widest.min(LEGIBLE_WIDTH) }
+        header[index].legible.map_or(widest, |legible| widest.min(legible))
     };
-    (0..header.len()).map(|index| width(index) + PADDING).sum()
+    (0..header.len()).map(|index| width(index) + PADDING).sum::<usize>() - 1
 }
 
 /// The rows as paragraphs: a line for each cell, behind its column's name.
-fn records(header: &[Column<'_>], rows: &[Vec<String>]) -> String {
-    let width = header.iter().map(|column| column.name.len()).max().unwrap_or_default();
+fn records(header: &[Column<'_>], rows: &[Vec<String>], width: Option<u16>) -> String {
+    let names = header.iter().map(|column| column.name.len()).max().unwrap_or_default();
     let record = |row: &Vec<String>| {
         let lines = header.iter().zip(row);
         lines
-            .map(|(column, cell)| format!("{:width$}  {}\n", column.name, printable(cell)))
+            .map(|(column, cell)| {
+                let line = format!("{:names$}  {}", column.name, printable(cell));
+                width.map_or(line.clone(), |width| wrapped(&line, width)) + "\n"
+            })
             .collect::<String>()
     };
     let records: Vec<String> = rows.iter().map(record).collect();
@@ -154,9 +174,17 @@ mod tests {
     fn a_row_can_be_a_paragraph() {
         let rows = [vec!["1".to_owned(), "a\nb".to_owned()], vec!["2".to_owned(), String::new()]];
         assert_eq!(
-            records(&["pid".into(), "query".into()], &rows),
+            records(&["pid".into(), "query".into()], &rows, None),
             "pid    1\nquery  a⏎b\n\npid    2\nquery"
         );
-        assert_eq!(legible_width(&["pid".into(), "a long name".into()], &rows), 3 + 3 + 8 + 3);
+        let header = ["pid".into(), "a long name".into()];
+        assert_eq!(legible_width(&header, &rows), 3 + 3 + 8 + 2);
+        let header = [Column::whole("pid"), Column::text("a name of more than 24 letters")];
+        assert_eq!(legible_width(&header, &rows), 3 + 3 + 24 + 2);
+        let sentence = [vec!["1".to_owned(), "one two three four".to_owned()]];
+        assert_eq!(
+            records(&["pid".into(), "query".into()], &sentence, Some(16)),
+            "pid    1\nquery  one two\n  three four"
+        );
     }
 }

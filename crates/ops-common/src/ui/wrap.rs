@@ -4,8 +4,11 @@
 use textwrap::core::Word;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-/// What the lines of one sentence after the first stand in.
+/// What the lines of one sentence after the first stand in; less where a uuid with a
+/// comma behind it has to fit.
 const INDENT: &str = "    ";
+const NARROW_INDENT: &str = "  ";
+const NARROW: u16 = 60;
 
 /// Breaks lines that are wider than `width`. What cannot be broken stays wider.
 #[must_use]
@@ -14,7 +17,7 @@ pub(super) fn wrapped(text: &str, width: u16) -> String {
         .word_separator(WordSeparator::Custom(words))
         .word_splitter(WordSplitter::NoHyphenation)
         .break_words(false)
-        .subsequent_indent(INDENT);
+        .subsequent_indent(if width < NARROW { NARROW_INDENT } else { INDENT });
     let lines = text.split('\n').map(|line| textwrap::fill(line, &options));
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -47,12 +50,12 @@ mod tests {
         let text = "hint: create it with `ddb-schema-load --table x`, or do not";
         assert_eq!(
             wrapped(text, 30),
-            "hint: create it with\n    `ddb-schema-load --table x`,\n    or do not"
+            "hint: create it with\n  `ddb-schema-load --table x`,\n  or do not"
         );
         assert_eq!(wrapped(text, 200), text);
         assert_eq!(
             wrapped("a\n  b `a command that is longer than it`", 20),
-            "a\n  b\n    `a command that is longer than it`"
+            "a\n  b\n  `a command that is longer than it`"
         );
     }
 
