@@ -11,7 +11,7 @@ use tokio_postgres::NoTls;
 
 use crate::{block_on, wait_for};
 
-/// The password of the tests' Postgres, which nothing may show: [`Run`] looks.
+/// The password of the tests' Postgres, which nothing may show: [`crate::Run`] looks.
 pub const PASSWORD: &str = "s3cret-of-the-tests";
 
 /// One Postgres for all tests of this process. The last test that holds it

@@ -115,6 +115,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     if found.more {
         ui.note(format_args!("older ones exist: --limit {} shows more", u64::from(args.limit) * 2));
     }
+    if shown == 0 && (args.since.is_some() || args.until.is_some()) {
+        ui.note("none from --since to --until; without them, all times are looked at");
+    }
     if shown == 0 && args.since.is_none() && args.until.is_none() {
         if args.group == SEEDED_GROUP {
             ui.note(format_args!("`{}` writes the seeded conversation", invocation("ddb-seed")));

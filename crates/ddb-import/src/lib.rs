@@ -156,7 +156,9 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let checkpoint = checkpoint.transpose()?;
     let begin = Begin::of(checkpoint.as_ref(), &mut records, ui)?;
     if begin.finished && records.is_at_end()? {
-        ui.note("nothing to do: the checkpoint says that every line of this input is done");
+        ui.note(
+            "nothing to do: the checkpoint says that every line of this input is done; in all:",
+        );
         let counts = begin.counts();
         let shown = Report::new(counts, begin.line, begin.seconds).show(&args.output, ui);
         return refuse_rejected(counts, args.rejects.as_deref())

@@ -6,10 +6,13 @@ pub(crate) mod difference;
 mod live;
 pub(crate) mod plan;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use ops_common::text::quoted;
 
 use ops_common::error::Error;
 
@@ -165,11 +168,42 @@ impl TableDefinition {
     /// Where it is no JSON, lacks a required member, or has an unknown one; the
     /// cause names line and column.
     pub(crate) fn parse(json: &str, file: &str) -> Result<Self, Error> {
-        serde_json::from_str(json.trim_start_matches('\u{feff}')).map_err(|error| {
-            Error::new(format!("`{file}` is not a CreateTable request"))
-                .cause(error)
-                .hint("it takes what `aws dynamodb create-table --cli-input-json` takes")
-        })
+        let definition: Self =
+            serde_json::from_str(json.trim_start_matches('\u{feff}')).map_err(|error| {
+                Error::new(format!("`{file}` is not a CreateTable request"))
+                    .cause(error)
+                    .hint("it takes what `aws dynamodb create-table --cli-input-json` takes")
+            })?;
+        match definition.undefined_keys()[..] {
+            [] => Ok(definition),
+            ref names => Err(Error::new(format!(
+                "`{file}` has key attributes without a type: {}",
+                quoted(names)
+            ))
+            .hint("add each to AttributeDefinitions, with its AttributeType S, N or B")),
+        }
+    }
+
+    /// The attributes that are keys, and that AttributeDefinitions lacks: DynamoDB would
+    /// refuse them, and a dry run would not tell.
+    fn undefined_keys(&self) -> Vec<&str> {
+        let local = self.local_secondary_indexes.iter().flatten().flat_map(|i| &i.key_schema);
+        let global = self.global_secondary_indexes.iter().flatten().flat_map(|i| &i.key_schema);
+        let keys = self.key_schema.iter().chain(local).chain(global);
+        let keys: BTreeSet<&str> = keys.map(|key| key.attribute_name.as_str()).collect();
+        let is_defined = |name: &&str| {
+            self.attribute_definitions.iter().any(|defined| defined.attribute_name == *name)
+        };
+        keys.into_iter().filter(|name| !is_defined(name)).collect()
+    }
+
+    /// The indexes in words, after the keys: `; index by-user`.
+    #[must_use]
+    pub(crate) fn indexes(&self) -> String {
+        let local = self.local_secondary_indexes.iter().flatten().map(|index| &index.index_name);
+        let global = self.global_secondary_indexes.iter().flatten().map(|index| &index.index_name);
+        let names: Vec<&String> = local.chain(global).collect();
+        if names.is_empty() { String::new() } else { format!("; indexes {}", quoted(names)) }
     }
 
     /// The request's body: every member that was given, none that was not.
@@ -242,6 +276,14 @@ mod tests {
         let sent: Value = serde_json::from_str(&definition.to_request()).expect("JSON");
         let file: Value = serde_json::from_str(MESSAGES_TABLE).expect("JSON");
         assert_eq!(sent, file);
+    }
+
+    #[test]
+    fn a_key_without_a_type_is_named() {
+        let json =
+            MESSAGES_TABLE.replacen(r#""AttributeName": "pk""#, r#""AttributeName": "no""#, 1);
+        let error = TableDefinition::parse(&json, "t.json").expect_err("no type").to_string();
+        assert!(error.contains("`t.json` has key attributes without a type: `pk`"), "{error}");
     }
 
     #[test]

@@ -239,7 +239,9 @@ impl Work<'_> {
 
     async fn create(&self, ui: &Ui) -> Result<(), Error> {
         let table = &self.table;
-        let as_what = format!("{}; {}", self.definition.keys(), self.definition.billing());
+        let definition = &self.definition;
+        let as_what =
+            format!("{}; {}{}", definition.keys(), definition.billing(), definition.indexes());
         if self.args.dry_run {
             ui.note(format_args!("would create `{table}`: {as_what}"));
             let words = "not there; nothing is changed (--dry-run)";

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser, ValueEnum};
 use clap_complete::Shell;
@@ -100,10 +101,30 @@ fn with_suggestion(mut error: clap::Error, command: &Command) -> clap::Error {
         return error;
     };
     let meant = valid.iter().find(|valid| valid.eq_ignore_ascii_case(given)).cloned();
-    if let Some(meant) = meant {
-        error.insert(ContextKind::SuggestedValue, ContextValue::String(meant));
+    match meant {
+        Some(meant) => {
+            error.insert(ContextKind::SuggestedValue, ContextValue::String(meant));
+        }
+        None => suggest_options(&mut error, command),
     }
     error
+}
+
+/// Says how a table or a person is named, to someone who named it as the target.
+fn suggest_options(error: &mut clap::Error, command: &Command) {
+    let argument = error.get(ContextKind::InvalidArg);
+    if !matches!(argument, Some(ContextValue::String(argument)) if argument == "[TARGET]") {
+        return;
+    }
+    let named = ["table", "handle", "group", "file"].into_iter().filter(|option| {
+        command.get_arguments().any(|argument| argument.get_long() == Some(option))
+    });
+    let options: Vec<String> = named.map(|option| format!("--{option}")).collect();
+    if !options.is_empty() {
+        let text = format!("something else is named with an option: {}", options.join(", "));
+        let hint = ContextValue::StyledStrs(vec![StyledStr::from(text)]);
+        error.insert(ContextKind::Suggested, hint);
+    }
 }
 
 /// Reports a wrong command line as the parser does, with our word for a hint, and

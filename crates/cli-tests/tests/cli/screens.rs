@@ -137,6 +137,9 @@ fn a_wrong_command_line_is_answered_with_a_hint() {
     };
     wrong("ddb-scan", &["--selct", "a"]).says("  hint: a similar argument exists: '--select'\n");
     wrong("ddb-scan", &["PROD"]).says("  hint: a similar value exists: 'prod'\n");
+    wrong("ddb-scan", &["cruddur-messages"])
+        .says("  hint: something else is named with an option: --table\n");
+    wrong("ddb-list-conversations", &["bayko"]).says("named with an option: --table, --handle\n");
     // Behind `--` stands a target, and that is none.
     wrong("ddb-scan", &["--nope"]).says("unexpected argument '--nope'").does_not_say("-- --nope");
     wrong("ddb-send-message", &["--from", "bayko", "--to", "maren", "--nope"])

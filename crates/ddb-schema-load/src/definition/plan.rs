@@ -60,7 +60,7 @@ impl TableDefinition {
             let members = json!({"DeletionProtectionEnabled": on});
             change(format!("{verb} the deletion protection"), !on, members);
         }
-        let (kept, made) = self.indexes(live, &differs, &mut change);
+        let (kept, made) = self.replace_indexes(live, &differs, &mut change);
         if let Some((what, members)) = self.capacity_change(&differs, &kept) {
             change(what, false, members);
         }
@@ -100,7 +100,7 @@ impl TableDefinition {
 
     /// Deletes the indexes that are not wanted, or not as they are. Returns those of the
     /// definition that stay, and those that have to be made.
-    fn indexes(
+    fn replace_indexes(
         &self,
         live: &Self,
         differs: &impl Fn(&str) -> bool,

@@ -74,7 +74,9 @@ fn given_up(error: Error, failure: Failure, patience: Duration) -> Error {
         Failure::Throttled | Failure::Transient => {
             error.cause(format!("no progress after {} s of retries", patience.as_secs()))
         }
-        Failure::Invalid => error.hint("look at --filter, --names, --values and --select"),
+        Failure::Invalid => error
+            .hint("look at --filter, --names, --values and --select")
+            .hint("a value in a filter is `:name`, and stands in --values: --filter 'pk = :p' --values '{\":p\":{\"S\":\"MSG#…\"}}'"),
         Failure::Final => error,
     }
 }
