@@ -112,7 +112,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     };
     let mut found = stores.examine();
     if let Some(handle) = &args.handle {
-        found.people.retain(|person| person.handle == handle.as_str());
+        // A person whom Postgres calls so may have another handle in the pool.
+        let row = people.iter().find(|row| row.handle == handle.as_str());
+        let sub = row.and_then(|row| row.cognito_user_id.as_ref());
+        found.people.retain(|person| {
+            person.handle == handle.as_str() || sub.is_some() && person.sub.as_ref() == sub
+        });
         let groups: HashSet<_> =
             found.people.iter().flat_map(|person| &person.groups).copied().collect();
         found.findings.retain(|finding| finding.uuid.is_some_and(|uuid| groups.contains(&uuid)));

@@ -154,7 +154,7 @@ fn show_table(users: &[User], long: bool, ui: &Ui) -> Result<(), Error> {
     let header = [
         "handle".into(),
         Column::whole("sub"),
-        "status".into(),
+        Column::whole("status"),
         "email".into(),
         "enabled".into(),
         Column::whole(&created),

@@ -370,9 +370,11 @@ fn judge(
     }
     let stays = !touches(Step::Drop);
     if *state == State::Absent && !touches(Step::Create) && stays {
-        let named: Vec<&str> = steps.iter().map(|step| step.name()).collect();
+        // What comes after needs the tables, too.
+        let named = steps.iter().filter(|step| **step != Step::SchemaLoad);
+        let named: String = named.map(|step| format!(",{}", step.name())).collect();
         return Err(Error::new(format!("there is no database `{name}` at `{}`", url.server()))
-            .hint(format!("create it first: `--steps create,{}`", named.join(","))));
+            .hint(format!("create it first: `--steps create,schema-load{named}`")));
     }
     if touches(Step::SchemaLoad) && stays {
         match state {
@@ -391,7 +393,7 @@ fn judge(
     let tables = state.in_words();
     let named: Vec<&str> = steps.iter().map(|step| step.name()).collect();
     let mut what = format!(
-        "Steps {} on the database `{name}` at `{}`: {tables}.",
+        "This runs {} on the database `{name}` at `{}`: {tables}.",
         named.join(", "),
         url.server()
     );

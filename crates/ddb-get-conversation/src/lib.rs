@@ -119,13 +119,17 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.note("none from --since to --until; without them, all times are looked at");
     }
     if shown == 0 && args.since.is_none() && args.until.is_none() {
+        let target = args.target.target.as_argument();
         if args.group == SEEDED_GROUP {
-            ui.note(format_args!("`{}` writes the seeded conversation", invocation("ddb-seed")));
+            ui.note(format_args!(
+                "`{}` writes the seeded conversation",
+                invocation(&format!("ddb-seed{target}"))
+            ));
         }
         ui.note(format_args!(
             "`{}` shows a person's conversations, `{}` what is broken",
-            invocation("ddb-list-conversations --handle HANDLE"),
-            invocation("check-identities --handle HANDLE")
+            invocation(&format!("ddb-list-conversations{target} --handle HANDLE")),
+            invocation(&format!("check-identities{target} --handle HANDLE"))
         ));
     }
     cli::report_malformed(&found.malformed, ui)

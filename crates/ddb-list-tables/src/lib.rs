@@ -120,10 +120,10 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ui.table(
         &[
             Column::whole("table"),
-            "status".into(),
+            Column::whole("status"),
             Column::number("items"),
             Column::number("size"),
-            "billing".into(),
+            Column::whole("billing"),
             Column::whole(&times.header("created")),
         ],
         &rows,

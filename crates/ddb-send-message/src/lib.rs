@@ -84,7 +84,9 @@ impl Args {
         let target = Target::from_str(first, false);
         match (self.text.as_slice(), target) {
             ([text], Ok(target)) => Ok((target, text)),
-            ([], Err(_)) => Ok((Target::Local, first)),
+            ([], Err(_)) if !["local", "prod"].contains(&&*first.to_lowercase()) => {
+                Ok((Target::Local, first))
+            }
             ([_, ..], target) => {
                 let error = match target {
                     Ok(_) => Error::usage("the message is more than one argument"),
@@ -92,10 +94,10 @@ impl Args {
                 };
                 Err(error.hint("a message of more than one word stands in quotes"))
             }
-            ([], Ok(_)) => Err(Error::usage(format!(
-                "there is no message, only the target `{first}`"
-            ))
-            .hint(format!("to send the word itself, name the target before it: `local {first}`"))),
+            ([], _) => Err(Error::usage(format!("there is no message, only the target `{first}`"))
+                .hint(format!(
+                    "to send the word itself, name the target before it: `local {first}`"
+                ))),
         }
     }
 }

@@ -348,7 +348,7 @@ impl Report {
             (
                 found.only_in_cognito.len(),
                 "handle",
-                "of the pool with no row in Postgres: who signs in so sees an empty app",
+                "of the pool with no row in Postgres: these people sign in to an empty app",
             ),
             (
                 found.case_differs.len(),

@@ -91,7 +91,7 @@ impl Stores<'_> {
             let stale = names(&mut stale);
             if !stale.is_empty() {
                 let what = format!(
-                    "the conversation {uuid} has another newest message than {stale} is shown"
+                    "the inbox of {stale} does not show the newest message of the conversation {uuid}"
                 );
                 add("stale row", what, fix_last);
             }

@@ -7,6 +7,7 @@ use cognito_list_users::pool::User;
 use ops_common::app::keys::InboxKey;
 use ops_common::app::records::SEEDED_GROUP;
 use ops_common::app::users::SEEDED_HANDLES;
+use ops_common::args::DEFAULT_TABLE;
 use ops_common::env::invocation;
 use uuid::Uuid;
 
@@ -16,7 +17,12 @@ use crate::table::{Group, GroupRow};
 
 impl Stores<'_> {
     pub(super) fn call(&self, tool: &str, arguments: &str) -> String {
-        format!("`{}`", invocation(&format!("{tool}{}{arguments}", self.target.as_argument())))
+        let table = match self.table_name {
+            name if tool.starts_with("ddb-") && name != DEFAULT_TABLE => format!(" --table {name}"),
+            _ => String::new(),
+        };
+        let target = self.target.as_argument();
+        format!("`{}`", invocation(&format!("{tool}{target}{table}{arguments}")))
     }
 
     /// How the conversations of an earlier uuid come back.

@@ -102,7 +102,11 @@ impl<'a> Index<'a> {
             ([row], None) => broken(
                 Link::User,
                 format!("Postgres has this sub at `{}`, and nobody of this handle", row.handle),
-                stores.fix_user(user, &row.handle),
+                // A row that another user of the pool is called by is that user's.
+                match self.pool.subs.contains_key(row.handle.as_str()) {
+                    true => stores.fix_person(self, handle, None, Some(&user.sub)),
+                    false => stores.fix_user(user, &row.handle),
+                },
             ),
             ([], Some(row)) => broken(
                 Link::Sub,

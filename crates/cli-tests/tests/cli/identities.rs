@@ -408,7 +408,7 @@ fn a_row_that_does_not_show_the_newest_message() {
     finds(
         &found,
         "stale row",
-        "another newest message than `bayko`, `jess-bk` is shown",
+        "the inbox of `bayko`, `jess-bk` does not show the newest message of",
         "`ddb-seed`",
     );
     world.run("ddb-send-message", &["--from", "bayko", "--group", GROUP, "x"]).succeeds();
@@ -627,4 +627,57 @@ fn a_person_who_was_deleted_comes_back_with_the_same_uuid() {
     finds(&found, "unknown user", uuid, &fix);
     world.sql(&insert);
     world.run("check-identities", &[]).succeeds();
+}
+
+/// The pool has the handle that the person had before.
+#[test]
+fn a_person_whom_postgres_calls_otherwise_is_found_by_that_handle() {
+    let Some(world) = World::whole() else { return };
+    world.sql("UPDATE users SET handle = 'jess' WHERE handle = 'jess-bk'");
+    let told = "Postgres has this sub at `jess`, and nobody of this handle";
+    for handle in ["jess", "jess-bk"] {
+        world.run("check-identities", &["--handle", handle]).ends_with(3).prints(told);
+    }
+}
+
+/// A user's row has the sub of another one, whose own row is gone: the other is not to
+/// be called by the handle that is taken.
+#[test]
+fn no_fix_gives_two_users_one_handle() {
+    let Some(world) = World::whole() else { return };
+    let tariq = world.sub("tariq");
+    world.sql("DELETE FROM users WHERE handle = 'tariq'");
+    world.sql(&format!("UPDATE users SET cognito_user_id = '{tariq}' WHERE handle = 'bayko'"));
+    world
+        .run("check-identities", &["--output", "json"])
+        .ends_with(3)
+        .says("`tariq`: `db-setup --steps seed`, then `update-cognito-user-ids`")
+        .does_not_say("admin-update-user-attributes");
+    world.run("db-setup", &["--steps", "seed"]).succeeds();
+    world.run("update-cognito-user-ids", &[]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+/// A fix acts on the table that was looked at.
+#[test]
+fn a_fix_names_the_table_that_is_not_the_usual_one() {
+    let Some(world) = World::whole() else { return };
+    world.run("ddb-schema-load", &["--table", "other"]).succeeds();
+    world.run("ddb-seed", &["--table", "other"]).succeeds();
+    let items = world.client();
+    let pk = format!("GRP#{}", cli_tests::BAYKO);
+    cli_tests::block_on(async {
+        let rows = items.query().table_name("other").key_condition_expression("pk = :pk");
+        let value = aws_sdk_dynamodb::types::AttributeValue::S(pk);
+        let rows = rows.expression_attribute_values(":pk", value).send().await.expect("rows");
+        let row = rows.items().first().expect("a row").clone();
+        let row = row.into_iter().filter(|(name, _)| name == "pk" || name == "sk").collect();
+        items.delete_item().table_name("other").set_key(Some(row)).send().await.expect("deleted");
+    });
+    world
+        .run("check-identities", &["--table", "other"])
+        .ends_with(3)
+        .says("`ddb-seed --table other`");
+    world.run("ddb-seed", &["--table", "other"]).succeeds();
+    world.run("check-identities", &["--table", "other"]).succeeds();
 }

@@ -113,6 +113,8 @@ fn a_time_zone_that_is_none_is_told() {
         "TZ is `Europa/Berlin`, which is not a time zone known here: say the time with its zone",
     );
     since("2026-01-01T00:00:00Z").succeeds();
+    // A summer time that does not say when it is.
+    in_zone(&world, "CET-1CEST", "ddb-scan", &["--limit", "1"]).says("TZ is `CET-1CEST`");
 }
 
 /// Where production is meant nobody has to read for it.
@@ -146,6 +148,9 @@ fn a_wrong_command_line_is_answered_with_a_hint() {
         .says("  hint: to pass '--nope' as a value, use '-- --nope'\n");
     wrong("ddb-send-message", &["--from", "bayko", "--to", "maren", "PROD", "x"])
         .says("error: `PROD` is not a target: `local` or `prod`\n  hint: did you mean `prod`?");
+    // The text was forgotten: the target is not sent in its place.
+    wrong("ddb-send-message", &["Prod", "--from", "bayko", "--to", "maren"])
+        .says("error: there is no message, only the target `Prod`");
 }
 
 #[test]

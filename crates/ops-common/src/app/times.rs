@@ -151,9 +151,10 @@ fn unknown_zone() -> Option<String> {
     (!is_known).then_some(tz)
 }
 
-/// Whether it is a time zone that says itself what it is, like `CET-1CEST` or
-/// `<+0545>-5:45`:
-/// <https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap08.html>.
+/// Whether it is a time zone that says itself what it is, like `<+0545>-5:45` or
+/// `CET-1CEST,M3.5.0,M10.5.0/3`:
+/// <https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap08.html>. A summer
+/// time without its days, as in `CET-1CEST`, is one that chrono does not take.
 fn is_rule(tz: &str) -> bool {
     let offset = match tz.strip_prefix('<') {
         Some(quoted) => quoted.split_once('>').map(|(_, offset)| offset),
@@ -161,7 +162,9 @@ fn is_rule(tz: &str) -> bool {
     };
     offset.is_some_and(|offset| {
         let digits = offset.trim_start_matches(['+', '-']);
-        offset.len() < tz.len() && digits.starts_with(|c: char| c.is_ascii_digit())
+        let summer = digits.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
+        let has_days = summer.is_empty() || summer.contains(',');
+        offset.len() < tz.len() && digits.starts_with(|c: char| c.is_ascii_digit()) && has_days
     })
 }
 
@@ -171,10 +174,10 @@ mod tests {
 
     #[test]
     fn a_zone_can_say_itself_what_it_is() {
-        for rule in ["EST5", "CET-1CEST", "<+0545>-5:45", "CET-1CEST,M3.5.0,M10.5.0/3", "UTC0"] {
+        for rule in ["EST5", "<+0545>-5:45", "CET-1CEST,M3.5.0,M10.5.0/3", "UTC0"] {
             assert!(is_rule(rule), "{rule}");
         }
-        for name in ["Europe/Berlin", "Europa", "<+05", "5", "-5", "", "CET"] {
+        for name in ["Europe/Berlin", "Europa", "<+05", "5", "-5", "", "CET", "CET-1CEST"] {
             assert!(!is_rule(name), "{name}");
         }
     }

@@ -308,7 +308,15 @@ impl<'a> Attempt<'a> {
                     "`{}` takes no part in the conversation {group}",
                     sender.handle
                 ))
-                .hint(hint),
+                .hint(hint)
+                .hint(format!(
+                    "`{}` says whether a row of theirs is missing",
+                    invocation(&format!(
+                        "check-identities{} --handle {}",
+                        self.table.target().as_argument(),
+                        sender.handle
+                    ))
+                )),
             ),
         }
     }
