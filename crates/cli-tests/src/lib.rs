@@ -9,6 +9,7 @@
     reason = "a test that cannot go on panics, and says why"
 )]
 
+pub mod api;
 pub mod postgres;
 pub mod proxy;
 pub mod running;

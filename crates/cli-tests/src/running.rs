@@ -9,7 +9,7 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 16] = [
+pub const TOOLS: [&str; 17] = [
     "check-identities",
     "cognito-list-users",
     "db-connect",
@@ -25,6 +25,7 @@ pub const TOOLS: [&str; 16] = [
     "ddb-schema-load",
     "ddb-seed",
     "ddb-send-message",
+    "messages-api",
     "update-cognito-user-ids",
 ];
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use local_stack::cognito::{CognitoServer, NewUser};
+use local_stack::cognito::{CognitoServer, NewUser, PASSWORD};
 use local_stack::dynamodb::DynamoServer;
 use ops_common::app::records::Item;
 use ops_common::args::DynamoArgs;
@@ -64,6 +64,7 @@ pub struct World {
     dynamodb: Option<DynamoServer>,
     server: Option<Arc<Server>>,
     cognito: Option<(Arc<CognitoServer>, String)>,
+    client_id: Option<String>,
     database: String,
     home: TempDir,
 }
@@ -72,7 +73,7 @@ impl World {
     fn new(dynamodb: Option<DynamoServer>, server: Option<Arc<Server>>) -> Self {
         let database = format!("test_{}", Uuid::new_v4().simple());
         let home = TempDir::new().expect("temporary folder");
-        Self { dynamodb, server, cognito: None, database, home }
+        Self { dynamodb, server, cognito: None, client_id: None, database, home }
     }
 
     /// No service at all.
@@ -132,6 +133,14 @@ impl World {
             self.add_user(handle, Some(handle));
         }
         Some(self)
+    }
+
+    /// Lets these users of its pool sign in as those of the local stack do.
+    pub fn with_sign_in(mut self, users: &[&str]) -> Self {
+        let cognito = self.cognito();
+        cognito.set_passwords(self.pool(), users, PASSWORD).expect("passwords");
+        self.client_id = Some(cognito.create_app_client(self.pool()).expect("an app client"));
+        self
     }
 
     /// All services, seeded, and a pool of the seeded people whose ids are in
@@ -281,6 +290,9 @@ impl World {
         }
         if let Some((server, pool)) = &self.cognito {
             command.envs(server.env(pool));
+        }
+        if let Some(client_id) = &self.client_id {
+            command.env("AWS_COGNITO_USER_POOL_CLIENT_ID", client_id);
         }
         command
     }

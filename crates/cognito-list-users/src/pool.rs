@@ -149,7 +149,7 @@ impl UserPool {
     ) -> Result<Self, Error> {
         let id = args.id().ok_or_else(not_named)?;
         let cognito = AwsService::Cognito;
-        let region = region_in(&id).map(str::to_owned);
+        let region = region_of_pool(&id).map(str::to_owned);
         let (config, region, endpoint, local) =
             match resolve(cognito, target, None, env::var).await? {
                 Route::Local(endpoint) => {
@@ -370,7 +370,8 @@ fn refuse_to_sign_in_elsewhere() -> Result<(), Error> {
 }
 
 /// The region that a pool's id begins with: `us-east-1` of `us-east-1_AbC`.
-fn region_in(id: &str) -> Option<&str> {
+#[must_use]
+pub fn region_of_pool(id: &str) -> Option<&str> {
     let (region, _) = id.split_once('_')?;
     let parts: Vec<&str> = region.split('-').collect();
     let letters = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
@@ -417,7 +418,7 @@ mod tests {
             ("", None),
             ("US-EAST-1_x", None),
         ] {
-            assert_eq!(region_in(id), region, "{id}");
+            assert_eq!(region_of_pool(id), region, "{id}");
         }
     }
 }

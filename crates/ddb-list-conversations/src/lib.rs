@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ops_common::app::conversations::message_groups;
-use ops_common::app::records::MessageGroup;
+use ops_common::app::conversations::{Period, message_groups};
+use ops_common::app::records::{ApiMessageGroup, MessageGroup};
 use ops_common::app::times::Times;
 use ops_common::app::users::{self, Handle};
 use ops_common::args::{DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
@@ -71,17 +71,8 @@ pub fn main() -> ExitCode {
 #[derive(Serialize)]
 struct Report {
     user_uuid: Uuid,
-    conversations: Vec<Conversation>,
+    conversations: Vec<ApiMessageGroup>,
     consumed_capacity: f64,
-}
-
-#[derive(Serialize)]
-struct Conversation {
-    uuid: Uuid,
-    display_name: String,
-    handle: String,
-    message: String,
-    created_at: String,
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
@@ -91,20 +82,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         Some(user) => user,
         None => uuid_of(&args, &ConnectionUrl::from_env(target)?, ui).await?,
     };
-    let found = message_groups(&table, user, args.limit as usize).await?;
+    let found = message_groups(&table, user, Period::default(), args.limit as usize).await?;
 
     let shown = found.rows.len();
     if args.output.json() {
-        let conversation = |group: MessageGroup| Conversation {
-            uuid: group.group,
-            display_name: group.other.display_name,
-            handle: group.other.handle,
-            message: group.last_text,
-            created_at: group.last_at.to_string(),
-        };
         ui.json(&Report {
             user_uuid: user,
-            conversations: found.rows.into_iter().map(conversation).collect(),
+            conversations: found.rows.into_iter().map(ApiMessageGroup::from).collect(),
             consumed_capacity: found.consumed_capacity,
         })?;
     } else if shown > 0 {
@@ -138,8 +122,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     ));
     if shown == 0 {
         ui.note(format_args!(
-            "an inbox that should not be empty: `{}` says what is broken",
-            invocation("check-identities")
+            "if this inbox should not be empty, `{}` says what is broken",
+            invocation(&format!("check-identities{}", target.as_argument()))
         ));
     }
     if found.more {

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_cognitoidentityprovider::Client;
 /// An attribute of a user.
 pub use aws_sdk_cognitoidentityprovider::types::AttributeType as Attribute;
-use aws_sdk_cognitoidentityprovider::types::MessageActionType;
+/// How a user signs in.
+pub use aws_sdk_cognitoidentityprovider::types::AuthFlowType as AuthFlow;
+use aws_sdk_cognitoidentityprovider::types::{ExplicitAuthFlowsType, MessageActionType};
 use ops_common::aws::{LOCAL_REGION, local_config};
 use ops_common::error::Error;
 use ops_common::target::endpoint::Endpoint;
@@ -53,6 +55,9 @@ server.main()
 
 /// The people of `seed-data/sql/seed.sql`.
 const SEEDED_HANDLES: [&str; 4] = ["jess-bk", "bayko", "maren", "tariq"];
+
+/// What the seeded people sign in with. Their pool is on this machine only.
+pub const PASSWORD: &str = "Heron-1234";
 
 /// A user that is to be created.
 #[derive(Debug, Clone)]
@@ -201,6 +206,50 @@ impl CognitoServer {
         })
     }
 
+    /// Makes an app client of a pool that people sign in with by password, from a web
+    /// page: it has no secret. Returns its id.
+    ///
+    /// # Errors
+    /// Where the server refuses it.
+    pub fn create_app_client(&self, pool: &str) -> Result<String, Error> {
+        let client = self.client()?;
+        on_a_runtime(async {
+            let made = client
+                .create_user_pool_client()
+                .user_pool_id(pool)
+                .client_name("web")
+                .explicit_auth_flows(ExplicitAuthFlowsType::AllowUserPasswordAuth)
+                .explicit_auth_flows(ExplicitAuthFlowsType::AllowRefreshTokenAuth)
+                .send()
+                .await
+                .map_err(|error| Error::new("cannot make an app client").source_chain(&error))?;
+            let id = made.user_pool_client.and_then(|client| client.client_id);
+            id.ok_or_else(|| Error::new("the server made an app client without an id"))
+        })
+    }
+
+    /// Gives users a password that they need not change.
+    ///
+    /// # Errors
+    /// Where the server refuses one.
+    pub fn set_passwords(&self, pool: &str, users: &[&str], password: &str) -> Result<(), Error> {
+        let client = self.client()?;
+        on_a_runtime(async {
+            for user in users {
+                client
+                    .admin_set_user_password()
+                    .user_pool_id(pool)
+                    .username(*user)
+                    .password(password)
+                    .permanent(true)
+                    .send()
+                    .await
+                    .map_err(|error| Error::new("cannot set a password").source_chain(&error))?;
+            }
+            Ok(())
+        })
+    }
+
     /// The pool of the stack: a user for each seeded person, and one who has
     /// chosen no handle yet.
     pub(crate) fn create_seeded_pool(&self) -> Result<String, Error> {
@@ -208,7 +257,9 @@ impl CognitoServer {
             .map(|handle| NewUser { username: handle.to_owned(), handle: Some(handle.to_owned()) });
         let newcomer = NewUser { username: "newcomer".to_owned(), handle: None };
         let users: Vec<NewUser> = seeded.into_iter().chain([newcomer]).collect();
-        self.create_pool("cruddur", &users)
+        let pool = self.create_pool("cruddur", &users)?;
+        self.set_passwords(&pool, &SEEDED_HANDLES, PASSWORD)?;
+        Ok(pool)
     }
 
     /// The variables that lead the tools to a pool of it.

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use crate::cognito::CognitoServer;
+use crate::cognito::{CognitoServer, PASSWORD};
 use crate::dynamodb::{DynamoServer, bind};
 use crate::postgres::{Cluster, log_of_kept};
 use crate::state::{self, ServerUser};
@@ -99,6 +99,9 @@ async fn up(ui: &Ui) -> Result<(), Error> {
         for line in exports(pool.env()) {
             ui.paste(format_args!("            {line}"));
         }
+        ui.note(format_args!(
+            "sign in   as jess-bk, bayko, maren or tariq with the password {PASSWORD}"
+        ));
     }
     let env = folder.join("env");
     let lines: String =

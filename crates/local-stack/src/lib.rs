@@ -37,6 +37,7 @@ pub struct Stack {
 struct Pool {
     server: CognitoServer,
     id: String,
+    client_id: String,
 }
 
 impl Pool {
@@ -45,13 +46,16 @@ impl Pool {
     fn of(server: Result<CognitoServer, Error>, ui: &Ui) -> Option<Self> {
         let pool = server.and_then(|server| {
             let id = server.create_seeded_pool()?;
-            Ok(Self { server, id })
+            // After the users: before them it would change their `sub`s.
+            let client_id = server.create_app_client(&id)?;
+            Ok(Self { server, id, client_id })
         });
         pool.inspect_err(|error| ui.note(format_args!("without Cognito: {error}"))).ok()
     }
 
     fn env(&self) -> Vec<(&'static str, String)> {
-        self.server.env(&self.id)
+        let client = ("AWS_COGNITO_USER_POOL_CLIENT_ID", self.client_id.clone());
+        self.server.env(&self.id).into_iter().chain([client]).collect()
     }
 }
 

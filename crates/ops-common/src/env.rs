@@ -26,6 +26,10 @@ pub const AWS_DEFAULT_REGION: &str = "AWS_DEFAULT_REGION";
 /// The Cognito user pool, where `--user-pool-id` does not name it.
 pub const AWS_COGNITO_USER_POOL_ID: &str = "AWS_COGNITO_USER_POOL_ID";
 
+/// The app client of the pool that people sign in with, where
+/// `--user-pool-client-id` does not name it.
+pub const AWS_COGNITO_USER_POOL_CLIENT_ID: &str = "AWS_COGNITO_USER_POOL_CLIENT_ID";
+
 /// The Cognito endpoint; `AWS_ENDPOINT_URL` is not it, that means DynamoDB in
 /// this app. Refused in `prod` when it is local.
 pub const AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER: &str =

@@ -27,6 +27,7 @@ mod in_the_hand;
 mod limits;
 mod list_tables;
 mod local_stack;
+mod messages_api;
 mod other_server;
 mod questions;
 mod readme;

@@ -2,6 +2,7 @@
 //! `sh` block on a stack of its own.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::path::Path;
 
 use cli_tests::proxy::{Answer, Proxy};
@@ -9,9 +10,10 @@ use cli_tests::{NOBODYS, Run, World, workspace};
 
 /// Every page that has `sh` blocks: how many of them run here, and how many another test
 /// runs. Exact numbers, so that a block that is no longer run is noticed.
-const PAGES: [(&str, usize, usize); 8] = [
+const PAGES: [(&str, usize, usize); 9] = [
     ("CONTRIBUTING.md", 0, 1),
     ("README.md", 5, 2),
+    ("docs/api.md", 1, 0),
     ("docs/bulk.md", 3, 0),
     ("docs/ci.md", 2, 0),
     ("docs/data.md", 5, 0),
@@ -61,6 +63,10 @@ fn add_pages(folder: &Path, deep: bool, pages: &mut BTreeSet<String>) {
 fn as_run_here(line: &str, world: &World, account: &str) -> String {
     let mut line = line.split("  #").next().unwrap_or_default().trim_end().to_owned();
     line = line.replace("target/debug/", &format!("{}/", tools()));
+    if line.starts_with("eval \"$(local-stack env)\"") {
+        // The test's own stack is in the environment already.
+        line = ":".to_owned();
+    }
     while let Some(at) = line.find("cargo run -p ") {
         let rest = &line[at + "cargo run -p ".len()..];
         let tool: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
@@ -109,6 +115,7 @@ fn run_page(page: &str) {
     for block in here {
         let people = ["jess-bk", "bayko", "maren", "tariq"];
         let Some(world) = World::both().with_pool(&people) else { return };
+        let world = world.with_sign_in(&people);
         run_block(&world, &block);
     }
 }
@@ -116,7 +123,13 @@ fn run_page(page: &str) {
 fn run_block(world: &World, block: &[String]) {
     let account = Proxy::start(&world.cognito().url(), |_, _| Answer::Forward).url();
     let mut command = world.command("bash");
-    let script: Vec<String> = block.iter().map(|line| as_run_here(line, world, &account)).collect();
+    // The standard port may be another server's.
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port");
+    let port = port.port().to_string();
+    let script: Vec<String> = block
+        .iter()
+        .map(|line| as_run_here(line, world, &account).replace(":4567", &format!(":{port}")))
+        .collect();
     command.args(["-euo", "pipefail", "-c", &script.join("\n")]).current_dir(workspace());
     command.env("PATH", format!("{}:{}", tools(), std::env::var("PATH").unwrap_or_default()));
     cli_tests::with_cargo(&mut command);
@@ -144,6 +157,11 @@ fn the_commands_of_the_readme_run() {
 #[test]
 fn the_commands_about_contributing_run() {
     run_page("CONTRIBUTING.md");
+}
+
+#[test]
+fn the_commands_about_the_api_run() {
+    run_page("docs/api.md");
 }
 
 #[test]

@@ -128,6 +128,29 @@ pub struct MessageGroup {
     pub other: Person,
 }
 
+/// A conversation in somebody's inbox, with the names that the app's API gives to its
+/// parts: the names are the other participant's.
+#[derive(Debug, Serialize)]
+pub struct ApiMessageGroup {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+    message: String,
+    created_at: String,
+}
+
+impl From<MessageGroup> for ApiMessageGroup {
+    fn from(group: MessageGroup) -> Self {
+        Self {
+            uuid: group.group,
+            display_name: group.other.display_name,
+            handle: group.other.handle,
+            message: group.last_text,
+            created_at: group.last_at.to_string(),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct MessageRow {
     pk: String,

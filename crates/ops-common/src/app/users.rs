@@ -66,14 +66,7 @@ pub async fn of_handles<const N: usize>(
     handles: [&Handle; N],
 ) -> Result<[Person; N], Error> {
     let wanted = handles.map(Handle::as_str);
-    let rows = db
-        .query(
-            "look up users by handle",
-            "SELECT uuid, display_name, handle FROM users WHERE handle = ANY($1)",
-            &[&&wanted[..]],
-        )
-        .await?;
-    let found: Vec<Person> = rows.iter().map(person).collect::<Result<_, _>>()?;
+    let found = by_handles(db, &wanted).await?;
     let of = |handle: &&str| found.iter().find(|person| person.handle == *handle);
     let missing: Vec<&str> = wanted.into_iter().filter(|handle| of(handle).is_none()).collect();
     let people: Vec<Person> = wanted.iter().filter_map(of).cloned().collect();
@@ -81,6 +74,37 @@ pub async fn of_handles<const N: usize>(
         Ok(people) => Ok(people),
         Err(_) => Err(unknown_handles(db, target, &missing).await?),
     }
+}
+
+/// The people who have one of these handles, in no order.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn by_handles(db: &Db, handles: &[&str]) -> Result<Vec<Person>, Error> {
+    let rows = db
+        .query(
+            "look up users by handle",
+            "SELECT uuid, display_name, handle FROM users WHERE handle = ANY($1)",
+            &[&handles],
+        )
+        .await?;
+    rows.iter().map(person).collect()
+}
+
+/// The people whose Cognito user has this `sub`, as the app finds who signs in: one,
+/// where nothing is broken.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn by_cognito_sub(db: &Db, sub: &str) -> Result<Vec<Person>, Error> {
+    let rows = db
+        .query(
+            "look up users by sub",
+            "SELECT uuid, display_name, handle FROM users WHERE cognito_user_id = $1 ORDER BY handle LIMIT 10",
+            &[&sub],
+        )
+        .await?;
+    rows.iter().map(person).collect()
 }
 
 fn person(row: &Row) -> Result<Person, Error> {
@@ -125,16 +149,10 @@ pub async fn identities(db: &Db) -> Result<Vec<Identity>, Error> {
 /// # Errors
 /// Where nobody's has, more than one's has, or Postgres cannot be asked.
 pub async fn user_uuid_by_cognito_sub(db: &Db, target: Target, sub: &str) -> Result<Uuid, Error> {
-    let rows = db
-        .query(
-            "look up users by sub",
-            "SELECT uuid, handle FROM users WHERE cognito_user_id = $1 ORDER BY handle LIMIT 10",
-            &[&sub],
-        )
-        .await?;
+    let people = by_cognito_sub(db, sub).await?;
     let target = target.as_argument();
-    match rows.as_slice() {
-        [row] => column(row, "uuid"),
+    match people.as_slice() {
+        [person] => Ok(person.uuid),
         [] => Err(Error::new(format!("no user has the Cognito sub `{sub}`"))
             .hint(format!(
                 "carry the pool's ids over with `{}`",
@@ -144,9 +162,8 @@ pub async fn user_uuid_by_cognito_sub(db: &Db, target: Target, sub: &str) -> Res
                 "`cognito-list-users` shows the pool's ids, and `{}` who cannot be matched",
                 invocation(&format!("check-identities{target}"))
             ))),
-        rows => {
-            let handles: Vec<&str> =
-                rows.iter().filter_map(|row| row.try_get("handle").ok()).collect();
+        people => {
+            let handles = people.iter().map(|person| &person.handle);
             Err(Error::new(format!(
                 "more than one user has the Cognito sub `{sub}`: {}",
                 text::quoted(handles)

@@ -18,9 +18,9 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls;
-use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
+use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
@@ -28,6 +28,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority,
 };
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
 use aws_types::service_config::ServiceConfigKey;
 
 pub use service::Service;
@@ -161,21 +162,49 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
+/// Gets a document, by the client of the SDK: from this machine, or through the proxies
+/// of the environment.
+///
+/// # Errors
+/// Where it is not there within `timeout`, or the answer is not 200 OK.
+pub async fn get(url: &str, is_local: bool, timeout: Duration) -> Result<Vec<u8>, Error> {
+    let failed = || Error::new(format!("cannot get `{url}`"));
+    let connector = match is_local {
+        true => SharedHttpConnector::new(connector(timeout).build_http()),
+        false => https_connector(ProxyConfig::from_env(), timeout),
+    };
+    let request = HttpRequest::get(url).map_err(|error| failed().cause(error))?;
+    let answer = async {
+        let answer = connector.call(request).await.map_err(|error| failed().cause(root(&error)))?;
+        let status = answer.status();
+        if status.as_u16() != 200 {
+            return Err(failed().cause(format!("it answers {status}")));
+        }
+        let body = ByteStream::new(answer.into_body()).collect().await;
+        body.map(|body| body.to_vec()).map_err(|error| failed().cause(root(&error)))
+    };
+    tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+        Err(failed().cause(format!("no answer within {} s", timeout.as_secs())))
+    })
+}
+
 /// A client that reads proxy variables only where told to, with one TLS library.
 fn https_client(proxy: ProxyConfig) -> SharedHttpClient {
-    let answer = env::timeout();
-    let settings = HttpConnectorSettings::builder()
-        .connect_timeout(CONNECT_TIMEOUT.min(answer))
-        .read_timeout(answer)
-        .build();
-    let connector = Connector::builder()
-        .connector_settings(settings)
-        .sleep_impl(aws_smithy_async_sleep())
-        .proxy_config(proxy)
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build();
-    let connector = SharedHttpConnector::new(connector);
+    let connector = https_connector(proxy, env::timeout());
     http_client_fn(move |_, _| connector.clone())
+}
+
+fn https_connector(proxy: ProxyConfig, timeout: Duration) -> SharedHttpConnector {
+    let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    SharedHttpConnector::new(connector(timeout).proxy_config(proxy).tls_provider(ring).build())
+}
+
+fn connector(timeout: Duration) -> ConnectorBuilder {
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+        .read_timeout(timeout)
+        .build();
+    Connector::builder().connector_settings(settings).sleep_impl(aws_smithy_async_sleep())
 }
 
 fn aws_smithy_async_sleep() -> aws_sdk_dynamodb::config::SharedAsyncSleep {

@@ -67,10 +67,10 @@ pub async fn messages(
 pub async fn message_groups(
     table: &Table,
     user: Uuid,
+    period: Period,
     limit: usize,
 ) -> Result<Found<MessageGroup>, Error> {
-    let found =
-        partition(table, &InboxKey(user).to_string(), Period::default(), Some(limit)).await?;
+    let found = partition(table, &InboxKey(user).to_string(), period, Some(limit)).await?;
     Ok(found.parse(MessageGroup::from_item))
 }
 

@@ -1,0 +1,31 @@
+//! The person who asks.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use ops_common::app::records::Person;
+
+use crate::app::App;
+use crate::reply::Failure;
+
+/// Whoever the access token was given to, as the app knows them.
+#[derive(Debug)]
+pub(crate) struct SignedIn(pub(crate) Person);
+
+impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|header| header.strip_prefix("Bearer "));
+        let token = token.ok_or_else(|| Failure::Unauthorized("there is no token".to_owned()))?;
+        let sub = app.verifier.sub(token.trim()).await?;
+        match app.people.by_sub(&sub).await? {
+            Some(person) => Ok(Self(person)),
+            // `check-identities` says why.
+            None => Err(Failure::Invalid(vec!["cognito_user_id_blank"])),
+        }
+    }
+}

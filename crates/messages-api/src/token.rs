@@ -1,0 +1,109 @@
+//! Who asks: the access token of a request, verified as AWS's own verifier does.
+//! <https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html>
+//!
+//! Nobody is asked about it: a token is good until it expires, also where its owner has
+//! signed out meanwhile.
+
+use cognito_list_users::pool::region_of_pool;
+use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::signature::{Error as SignatureError, Verifier as VerifySignature};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation, decode, decode_header};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use serde::Deserialize;
+
+use crate::keys::{Keys, NoKey};
+use crate::reply::Failure;
+
+/// What an access token says, besides what [`Validation`] looks at.
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    token_use: String,
+    /// of access tokens, which have no `aud`
+    client_id: Option<String>,
+}
+
+/// Verifies the access tokens of one app client of one pool.
+pub(crate) struct Verifier {
+    validation: Validation,
+    client_id: String,
+    keys: Keys,
+}
+
+impl Verifier {
+    pub(crate) fn new(pool: &str, client_id: String, keys: Keys) -> Self {
+        // Once for the process; a second one is the same.
+        let _ = PROVIDER.install_default();
+        let region = region_of_pool(pool).unwrap_or_default();
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.leeway = 0;
+        validation.validate_nbf = true;
+        validation.validate_aud = false;
+        validation.set_issuer(&[format!("https://cognito-idp.{region}.amazonaws.com/{pool}")]);
+        // An issuer that is missing would not be compared.
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        Self { validation, client_id, keys }
+    }
+
+    /// The keys of its pool.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The `sub` of whom the token was given to.
+    pub(crate) async fn sub(&self, token: &str) -> Result<String, Failure> {
+        let wrong = |why: String| Failure::Unauthorized(format!("the token is refused: {why}"));
+        let header = decode_header(token).map_err(|error| wrong(error.to_string()))?;
+        if header.alg != Algorithm::RS256 {
+            return Err(wrong("it is not signed with RS256".to_owned()));
+        }
+        let kid = header.kid.ok_or_else(|| wrong("it names no key".to_owned()))?;
+        let key = self.keys.get(&kid).await.map_err(|error| match error {
+            NoKey::Unknown => wrong("its key is not one of the pool's".to_owned()),
+            NoKey::Unreachable(why) => Failure::Unavailable(why),
+        })?;
+        let claims = decode::<Claims>(token, &key, &self.validation)
+            .map_err(|error| wrong(error.to_string()))?
+            .claims;
+        if claims.token_use != "access" {
+            return Err(wrong("it is not an access token".to_owned()));
+        }
+        if claims.client_id.as_ref() != Some(&self.client_id) {
+            return Err(wrong("it was given to another app client".to_owned()));
+        }
+        Ok(claims.sub)
+    }
+}
+
+/// RS256 by ring, and nothing else: what the library brings itself would be a second
+/// set of cryptography.
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
+    verifier_factory: |algorithm, key| match (algorithm, key.kind()) {
+        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { .. }) => {
+            Ok(Box::new(Rs256(key.clone())))
+        }
+        _ => Err(ErrorKind::UnsupportedAlgorithm.into()),
+    },
+    key_utils: KeyUtils::new_unimplemented(),
+};
+
+struct Rs256(DecodingKey);
+
+impl VerifySignature<Vec<u8>> for Rs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
+        let DecodingKeyKind::RsaModulusExponent { n, e } = self.0.kind() else {
+            return Err(SignatureError::new());
+        };
+        RsaPublicKeyComponents { n, e }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+            .map_err(|_| SignatureError::new())
+    }
+}
+
+impl JwtVerifier for Rs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
+}
