@@ -36,6 +36,8 @@ pub(crate) struct Keys {
     known: RwLock<HashMap<String, DecodingKey>>,
     /// when they were fetched last, and how that went
     fetched: Mutex<Option<(Instant, Result<(), String>)>>,
+    /// where browsers sign in
+    sign_in_url: String,
 }
 
 impl Keys {
@@ -60,7 +62,13 @@ impl Keys {
             is_local,
             known: RwLock::default(),
             fetched: Mutex::default(),
+            sign_in_url: base,
         })
+    }
+
+    /// Where browsers sign in: the pool's endpoint.
+    pub(crate) fn sign_in_url(&self) -> &str {
+        &self.sign_in_url
     }
 
     /// The key of this name.

@@ -1,5 +1,5 @@
-//! `messages-api`: the app's messaging routes, from the same keys, records and access
-//! patterns that the tools use.
+//! `messages-api`: the app's messaging routes and its pages, from the same keys, records
+//! and access patterns that the tools use.
 //!
 //! `app` has what all requests share; `routes` answers them, by `token` for whoever
 //! signed in; `reply` turns a failure into a response, and `log` says what was answered.
@@ -7,6 +7,7 @@
 mod app;
 mod keys;
 mod log;
+mod pages;
 mod people;
 mod reply;
 mod routes;
@@ -43,16 +44,16 @@ use token::Verifier;
 /// end.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serve the app's messaging routes
+/// Serve the app's messaging routes and pages
 ///
 /// People sign in at Cognito; the access token that they get there is what each
-/// request carries. They read and write their own conversations only. Requests are
-/// logged on stderr, without tokens and texts.
+/// request carries. They read and write their own conversations only. The pages are
+/// at the same address. Requests are logged on stderr, without tokens and texts.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Examples:
-  messages-api                          http://localhost:4567/api/message_groups
+  messages-api                          open http://localhost:4567
   messages-api --cors-origin https://app.example.com
   messages-api prod --listen 0.0.0.0:4567 --yes
                                         behind a proxy that has the certificate"
@@ -131,7 +132,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         verifier: Verifier::new(&pool, client_id, keys),
         log: Log::new(args.output, ui),
     };
-    let router = routes::router(Arc::new(app), origins(&args));
+    let router = routes::router(Arc::new(app), origins(&args))?;
     if !address.ip().is_loopback() {
         ui.warn(format_args!(
             "{address} can be reached from other machines, and what is sent there is not encrypted: put a proxy with TLS in front"

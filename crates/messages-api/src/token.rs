@@ -46,6 +46,11 @@ impl Verifier {
         Self { validation, client_id, keys }
     }
 
+    /// The app client that people sign in with.
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// The keys of its pool.
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys

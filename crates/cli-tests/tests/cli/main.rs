@@ -29,6 +29,7 @@ mod list_tables;
 mod local_stack;
 mod messages_api;
 mod other_server;
+mod pages;
 mod questions;
 mod readme;
 mod round_trip;

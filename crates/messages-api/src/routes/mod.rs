@@ -19,18 +19,23 @@ use axum::middleware;
 use axum::routing::get;
 use ops_common::app::keys::SortTime;
 use ops_common::app::records::MessageText;
+use ops_common::error::Error;
 use serde::Deserialize;
 use tower_http::cors::CorsLayer;
 
 use crate::app::App;
 use crate::log::logged;
+use crate::pages;
 use crate::reply::Failure;
 
 /// A message of the most characters, each written as JSON writes the longest: `\ud83d\ude00`.
 const MOST_BODY_BYTES: usize = MessageText::MAX_CHARS * 12 + 1024;
 
 /// All routes.
-pub(crate) fn router(app: Arc<App>, origins: Vec<HeaderValue>) -> Router {
+///
+/// # Errors
+/// See [`pages::router`].
+pub(crate) fn router(app: Arc<App>, origins: Vec<HeaderValue>) -> Result<Router, Error> {
     let cors = CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])
@@ -42,14 +47,15 @@ pub(crate) fn router(app: Arc<App>, origins: Vec<HeaderValue>) -> Router {
         .route("/api/users/{handle}/short", get(users::short))
         .route("/api/activities/home", get(activities::home))
         .layer(cors);
-    Router::new()
+    Ok(Router::new()
         .merge(api)
+        .merge(pages::router(&app.verifier)?)
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .fallback(async || Failure::NotFound)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), logged))
-        .with_state(app)
+        .with_state(app))
 }
 
 /// The app's own front end sends it with each request.

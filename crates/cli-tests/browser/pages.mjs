@@ -1,0 +1,151 @@
+// The pages in a real browser, as a person uses them: run by tests/cli/pages.rs with the
+// server's address, the browser and a folder for screenshots.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+
+const [base, executablePath, modules, screenshots, password] = process.argv.slice(2);
+const { chromium } = createRequire(`${modules}/`)("playwright-core");
+
+const SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399";
+const SCRIPT = "<script>document.title = 'taken'</script> & <b>bold</b>";
+
+const asRoot = process.getuid() === 0;
+const browser = await chromium.launch({ executablePath, chromiumSandbox: !asRoot });
+
+async function open(width, height, colorScheme) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  page.on("pageerror", (error) => {
+    throw error;
+  });
+  return page;
+}
+
+async function shown(page, name) {
+  const overflows = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  assert.equal(overflows, false, `${name} is wider than its window`);
+  await page.screenshot({ path: `${screenshots}/${name}.png` });
+}
+
+const text = (page, selector) => page.locator(selector).textContent();
+const said = async (page, selector = "#error") => {
+  await page.waitForSelector(`${selector}:not([hidden])`);
+  return text(page, selector);
+};
+const last = "#messages li:last-child .body";
+const lastIs = (page, wanted) =>
+  page.waitForFunction(([at, is]) => document.querySelector(at)?.textContent === is, [last, wanted]);
+
+/** With the keyboard alone. */
+async function signIn(page, user, word) {
+  await page.fill("#username", user);
+  await page.press("#username", "Tab");
+  await page.keyboard.type(word);
+  await page.keyboard.press("Enter");
+}
+
+try {
+  // Everybody sees the feed; the inbox asks who one is.
+  const bayko = await open(1440, 900, "light");
+  await bayko.goto(`${base}/`);
+  assert.match(await text(bayko, "#feed"), /The boat floats\. Mostly\./);
+  await shown(bayko, "home-1440");
+  await bayko.goto(`${base}/messages/${SEEDED}`);
+  await bayko.waitForURL(/\/signin\?next=/);
+  await signIn(bayko, "bayko", "wrong");
+  assert.equal(await said(bayko), "The username or the password is wrong.");
+  await shown(bayko, "signin-1440");
+  await bayko.fill("#password", "");
+  await signIn(bayko, "bayko", password);
+
+  // Back to where it was: the seeded conversation, at its newest message.
+  await bayko.waitForURL(`${base}/messages/${SEEDED}`);
+  await bayko.waitForSelector("#messages li");
+  assert.equal(await bayko.locator("#messages li").count(), 20);
+  assert.equal(await text(bayko, "#with"), "Jess Brookes @jess-bk");
+  assert.equal(await bayko.locator('#inbox a[aria-current="page"]').count(), 1);
+  await shown(bayko, "conversation-1440");
+  await bayko.click("#older");
+  await bayko.waitForFunction(() => document.querySelectorAll("#messages li").length === 69);
+
+  // A second person, on a small dark screen, sees what the first one sends.
+  const jess = await open(360, 740, "dark");
+  await jess.goto(`${base}/signin`);
+  await shown(jess, "signin-360");
+  await signIn(jess, "jess-bk", password);
+  await jess.waitForSelector("#inbox a");
+  await shown(jess, "inbox-360");
+  await jess.click("#inbox a");
+  await jess.waitForSelector("#messages li");
+  await bayko.fill("#text", SCRIPT);
+  await bayko.press("#text", "Enter");
+  await lastIs(bayko, SCRIPT);
+  assert.equal(await bayko.inputValue("#text"), "");
+  await lastIs(jess, SCRIPT);
+  assert.match(await jess.title(), /^Messages/, "a script in a message stays text");
+  await shown(jess, "conversation-360");
+
+  // What was typed survives an error; Shift+Enter breaks the line.
+  await bayko.fill("#text", "x".repeat(1025));
+  assert.equal(await text(bayko, "#count"), "1,025 of 1,024");
+  await bayko.press("#text", "Enter");
+  assert.equal(await said(bayko), "A message has at most 1,024 characters.");
+  assert.equal((await bayko.inputValue("#text")).length, 1025);
+  await bayko.fill("#text", "two");
+  await bayko.press("#text", "Shift+Enter");
+  await bayko.keyboard.type("lines");
+  await bayko.press("#text", "Enter");
+  await lastIs(bayko, "two\nlines");
+
+  // Reload and back.
+  await bayko.reload();
+  await lastIs(bayko, "two\nlines");
+  await bayko.click('[data-nav="messages"]');
+  await bayko.waitForURL(`${base}/messages`);
+  await bayko.goBack();
+  await bayko.waitForURL(`${base}/messages/${SEEDED}`);
+
+  // A new conversation, and one that is not there.
+  await bayko.fill("#to", "@maren");
+  await bayko.press("#to", "Enter");
+  await bayko.waitForURL(`${base}/messages/new/maren`);
+  await bayko.waitForFunction(() => document.querySelector("#with").textContent === "Maren Holt @maren");
+  await bayko.fill("#text", "Hello Maren");
+  await bayko.press("#text", "Enter");
+  await bayko.waitForURL(/\/messages\/[0-9a-f]{8}-/);
+  await lastIs(bayko, "Hello Maren");
+  await bayko.goto(`${base}/messages/new/nobody`);
+  assert.equal(await said(bayko), "There is nobody with this handle.");
+  await bayko.goto(`${base}/messages/00000000-0000-4000-8000-000000000000`);
+  assert.equal(await said(bayko), "There is no such conversation.");
+  assert.equal(await bayko.locator("#send").isVisible(), false);
+  await shown(bayko, "none-1440");
+
+  // An access token that is no longer good is refreshed; without one it asks again.
+  const spoil = (also) =>
+    bayko.evaluate((names) => {
+      const key = "cruddur.session";
+      const session = JSON.parse(sessionStorage.getItem(key));
+      for (const name of names) session[name] = "x.y.z";
+      sessionStorage.setItem(key, JSON.stringify(session));
+    }, also);
+  await bayko.goto(`${base}/messages`);
+  await bayko.waitForSelector("#inbox a");
+  await spoil(["access"]);
+  await bayko.reload();
+  await bayko.waitForSelector("#inbox a");
+  await spoil(["access", "refresh"]);
+  await bayko.reload();
+  await bayko.waitForURL(`${base}/signin?next=%2Fmessages`);
+  await signIn(bayko, "bayko", password);
+  await bayko.waitForSelector("#inbox a");
+  await bayko.click("#who button");
+  await bayko.waitForURL(`${base}/signin`);
+  await bayko.goto(`${base}/signin?next=//evil.example/`);
+  await signIn(bayko, "bayko", password);
+  await bayko.waitForURL(`${base}/messages`);
+} finally {
+  await browser.close();
+}
