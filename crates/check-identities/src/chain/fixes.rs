@@ -1,5 +1,6 @@
-//! What fixes each thing that is found: a command or a statement that, carried out as
-//! it stands, makes the check whole and invents nothing.
+//! What fixes each thing that is found: a command or a statement, with a placeholder for
+//! what nobody can know here, that makes the check whole and invents nothing. Where there
+//! is none, words that say what to look at.
 
 use std::collections::HashSet;
 
