@@ -38,6 +38,8 @@ pub(crate) struct Keys {
     fetched: Mutex<Option<(Instant, Result<(), String>)>>,
     /// where browsers sign in
     sign_in_url: String,
+    /// who the pool's tokens say they are from: AWS, also where the pool is an emulator's
+    issuer: String,
 }
 
 impl Keys {
@@ -52,6 +54,7 @@ impl Keys {
                 .hint("a pool's id looks like `us-east-1_AbCdEfGhI`")
         })?;
         let of_aws = format!("https://cognito-idp.{region}.amazonaws.com");
+        let issuer = format!("{of_aws}/{pool}");
         let (base, is_local) =
             match resolve(AwsService::Cognito, Some(target), None, env::var).await? {
                 Route::Local(endpoint) => (endpoint.as_str().to_owned(), true),
@@ -63,12 +66,18 @@ impl Keys {
             known: RwLock::default(),
             fetched: Mutex::default(),
             sign_in_url: base,
+            issuer,
         })
     }
 
     /// Where browsers sign in: the pool's endpoint.
     pub(crate) fn sign_in_url(&self) -> &str {
         &self.sign_in_url
+    }
+
+    /// The `iss` of the pool's tokens.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// The key of this name.

@@ -63,7 +63,7 @@ struct Args {
     target: TargetArg,
 
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4567")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4567", value_parser = address)]
     listen: SocketAddr,
 
     /// Origin of web pages that may call the routes, like `https://app.example.com`;
@@ -129,7 +129,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         table,
         permit,
         people,
-        verifier: Verifier::new(&pool, client_id, keys),
+        verifier: Verifier::new(client_id, keys),
         log: Log::new(args.output, ui),
     };
     let router = routes::router(Arc::new(app), origins(&args))?;
@@ -142,6 +142,10 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     serve(listener, router).await?;
     ui.note("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an IP address and a port, like `127.0.0.1:4567`".to_owned())
 }
 
 fn origins(args: &Args) -> Vec<axum::http::HeaderValue> {
@@ -203,10 +207,13 @@ fn ended() -> Result<impl Future<Output = ()>, Error> {
     })
 }
 
+const LOCAL_STACK: &str =
+    "`eval \"$(cargo run -p local-stack -- env)\"` sets both for the local stack";
+
 fn no_pool() -> Error {
     Error::new("no Cognito user pool is named")
         .hint(format!("name it with --user-pool-id or {}", env::AWS_COGNITO_USER_POOL_ID))
-        .hint("`eval \"$(cargo run -p local-stack -- env)\"` sets it for the local stack")
+        .hint(LOCAL_STACK)
 }
 
 fn no_client() -> Error {
@@ -216,4 +223,5 @@ fn no_client() -> Error {
             env::AWS_COGNITO_USER_POOL_CLIENT_ID
         ))
         .hint("`aws cognito-idp list-user-pool-clients --user-pool-id POOL` shows the ids")
+        .hint(LOCAL_STACK)
 }

@@ -56,6 +56,13 @@ impl People {
         self.pool.get().await.map_err(Failure::unavailable)
     }
 
+    /// Whether Postgres answers.
+    pub(crate) async fn are_there(&self) -> Result<(), String> {
+        let db = self.pool.get().await.map_err(|error| error.to_string())?;
+        let answer = db.query("look whether Postgres answers", "SELECT 1", &[]).await;
+        answer.map(drop).map_err(|error| error.to_string())
+    }
+
     /// The person who signs in with this `sub`; `None` where no row has it, or more than
     /// one has: nobody can tell whose messages they are.
     pub(crate) async fn by_sub(&self, sub: &str) -> Result<Option<Person>, Failure> {

@@ -4,7 +4,6 @@
 //! Nobody is asked about it: a token is good until it expires, also where its owner has
 //! signed out meanwhile.
 
-use cognito_list_users::pool::region_of_pool;
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::signature::{Error as SignatureError, Verifier as VerifySignature};
@@ -32,15 +31,14 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    pub(crate) fn new(pool: &str, client_id: String, keys: Keys) -> Self {
+    pub(crate) fn new(client_id: String, keys: Keys) -> Self {
         // Once for the process; a second one is the same.
         let _ = PROVIDER.install_default();
-        let region = region_of_pool(pool).unwrap_or_default();
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = 0;
         validation.validate_nbf = true;
         validation.validate_aud = false;
-        validation.set_issuer(&[format!("https://cognito-idp.{region}.amazonaws.com/{pool}")]);
+        validation.set_issuer(&[keys.issuer()]);
         // An issuer that is missing would not be compared.
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         Self { validation, client_id, keys }

@@ -1,6 +1,5 @@
 //! `GET /health`: the process. `GET /ready`: what it needs.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,7 +19,7 @@ pub(crate) async fn health() -> Json<Value> {
 /// Each service by its name, and 503 where one cannot be reached. Why stands in the log.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let (table, postgres, keys) =
-        tokio::join!(app.table.existing(), postgres(&app), app.verifier.keys().are_there());
+        tokio::join!(app.table.existing(), app.people.are_there(), app.verifier.keys().are_there());
     let table = table.map(drop).map_err(|error| error.to_string());
     let mut causes = Vec::new();
     let mut state = |name: &str, outcome: Result<(), String>| match outcome {
@@ -40,11 +39,4 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     }
     let cause = Cause::of(causes.join("; "));
     (StatusCode::SERVICE_UNAVAILABLE, cause, Json(body)).into_response()
-}
-
-async fn postgres(app: &App) -> Result<(), String> {
-    let said = |error: &dyn Display| error.to_string();
-    let db = app.people.db().await.map_err(|failure| format!("{failure:?}"))?;
-    let answer = db.query("look whether Postgres answers", "SELECT 1", &[]).await;
-    answer.map(drop).map_err(|error| said(&error))
 }

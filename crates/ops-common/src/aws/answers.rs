@@ -11,6 +11,7 @@
 use std::error::Error as StdError;
 use std::iter;
 
+use crate::aws::operation;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
@@ -56,8 +57,7 @@ impl Intercept for CheckAnswers {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let request = context.request();
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let operation = operation(request).to_owned();
         // Only where the answer repeats it: a batch is large.
         let body = request.body().bytes().filter(|_| operation.ends_with("Table"));
         let body: Value = serde_json::from_slice(body.unwrap_or_default()).unwrap_or_default();

@@ -135,6 +135,12 @@ pub(crate) fn endpoint_of_service(
     Ok(endpoint.filter(|endpoint| !endpoint.is_empty()))
 }
 
+/// The operation that a request of a JSON service asks for, like `ListTables`.
+fn operation(request: &HttpRequest) -> &str {
+    let target = request.headers().get("x-amz-target").unwrap_or("?");
+    target.rsplit('.').next().unwrap_or(target)
+}
+
 /// Puts a body that is ready in place of the SDK's own, which is built from its types.
 /// The SDK signs after this.
 pub fn replace_body(request: &mut HttpRequest, body: Vec<u8>) {

@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 };
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
+use crate::aws::operation;
 use crate::ui::Ui;
 
 /// Shows each request of `-v`: operation, body, status, time. Never the headers,
@@ -45,8 +46,7 @@ impl Intercept for Trace {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let request = context.request();
-        let target = request.headers().get("x-amz-target").unwrap_or("?");
-        let operation = target.rsplit('.').next().unwrap_or(target);
+        let operation = operation(request);
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
         let mut shown: String = body.chars().take(TRACED_BODY_CHARS).collect();
         if shown.len() < body.len() {
