@@ -1,10 +1,10 @@
 // The pages in a real browser, as a person uses them: run by tests/cli/pages.rs with the
-// server's address, the browser and a folder for screenshots.
+// browser, the server's address, the password and a folder for screenshots.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
-const [base, executablePath, modules, screenshots, password] = process.argv.slice(2);
+const [executablePath, modules, base, password, screenshots] = process.argv.slice(2);
 const { chromium } = createRequire(`${modules}/`)("playwright-core");
 
 const SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399";

@@ -9,6 +9,7 @@ mod keys;
 mod log;
 mod pages;
 mod people;
+mod remembered;
 mod reply;
 mod routes;
 mod token;
@@ -38,6 +39,7 @@ use app::App;
 use keys::Keys;
 use log::{Form, Log};
 use people::People;
+use remembered::Remembered;
 use token::Verifier;
 
 /// How long requests that are in flight may take to finish once the server is told to
@@ -129,6 +131,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         table,
         permit,
         people,
+        participants: Remembered::default(),
         verifier: Verifier::new(client_id, keys),
         log: Log::new(args.output, ui),
     };

@@ -1,9 +1,7 @@
 //! The app's people in Postgres, through a small pool of connections: each is made and
 //! looked at as the tools make theirs, and made anew where the server went away.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, RecycleError, RecycleResult, Timeouts};
 use ops_common::app::records::Person;
@@ -12,6 +10,7 @@ use ops_common::error::Error;
 use ops_common::postgres::{ConnectionUrl, Db, stamp};
 use ops_common::ui::Ui;
 
+use crate::remembered::Remembered;
 use crate::reply::Failure;
 
 /// Requests wait for one another rather than for a server that has too many
@@ -20,16 +19,11 @@ const CONNECTIONS: usize = 8;
 /// A request is not kept waiting longer for a connection.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// A person who signed in is known for so long: one request asks Postgres, the next ones
-/// do not.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
-/// As many are known at once.
-const MOST_KNOWN: usize = 10_000;
-
 /// The people of one database.
 pub(crate) struct People {
     pool: Pool<Connections>,
-    known: Mutex<HashMap<String, (Instant, Person)>>,
+    /// by their `sub`
+    known: Remembered<String, Person>,
 }
 
 impl People {
@@ -43,7 +37,7 @@ impl People {
             .timeouts(timeouts)
             .build()
             .map_err(|error| Error::new("cannot make a pool of connections").cause(error))?;
-        let people = Self { pool, known: Mutex::default() };
+        let people = Self { pool, known: Remembered::default() };
         match people.pool.get().await {
             Ok(_) => Ok(people),
             Err(deadpool::managed::PoolError::Backend(error)) => Err(error),
@@ -66,26 +60,16 @@ impl People {
     /// The person who signs in with this `sub`; `None` where no row has it, or more than
     /// one has: nobody can tell whose messages they are.
     pub(crate) async fn by_sub(&self, sub: &str) -> Result<Option<Person>, Failure> {
-        if let Some(person) = self.known_by(sub) {
+        if let Some(person) = self.known.get(sub) {
             return Ok(Some(person));
         }
         let db = self.db().await?;
         let mut found = users::by_cognito_sub(&db, sub).await.map_err(Failure::unavailable)?;
         let person = if found.len() == 1 { found.pop() } else { None };
         if let Some(person) = &person {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.len() >= MOST_KNOWN {
-                known.clear();
-            }
-            known.insert(sub.to_owned(), (Instant::now(), person.clone()));
+            self.known.insert(sub.to_owned(), person.clone());
         }
         Ok(person)
-    }
-
-    fn known_by(&self, sub: &str) -> Option<Person> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, person) = known.get(sub)?;
-        (at.elapsed() < KNOWN_FOR).then(|| person.clone())
     }
 
     /// The person with this handle.

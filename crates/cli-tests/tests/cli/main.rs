@@ -28,6 +28,7 @@ mod limits;
 mod list_tables;
 mod local_stack;
 mod messages_api;
+mod openapi;
 mod other_server;
 mod pages;
 mod questions;

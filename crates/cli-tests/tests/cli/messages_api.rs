@@ -2,10 +2,14 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cli_tests::api::{Answer, Api, forged};
+use cli_tests::api::{self, Api, forged};
+use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{BAYKO, GROUP, Run, World};
+use ops_common::aws;
 use serde_json::{Value, json};
 
 const INBOX: &str = "/api/message_groups";
@@ -15,7 +19,7 @@ fn conversation() -> String {
 }
 
 #[track_caller]
-fn answers(answer: &Answer, status: u16, body: &Value) {
+fn answers(answer: &api::Answer, status: u16, body: &Value) {
     assert_eq!((answer.status, &answer.body), (status, body), "{answer:?}");
 }
 
@@ -71,6 +75,8 @@ fn what_everybody_may_read() {
     answers(&api.get("/api/users/@bayko/short", None), 200, &names);
     answers(&api.get("/api/users/@nobody/short", None), 200, &json!({}));
     answers(&api.get("/api/users/@/short", None), 200, &json!({}));
+    answers(&api.get("/api/users/@%00/short", None), 200, &json!({}));
+    answers(&api.get("/api/users/@%ff/short", None), 404, &json!([]));
     answers(&api.get("/api/users/bayko/short", None), 404, &json!([]));
     let home = api.get("/api/activities/home", None);
     assert_eq!(home.body[0]["message"], "The boat floats. Mostly.", "{home:?}");
@@ -138,6 +144,7 @@ fn a_wrong_message_is_answered_with_every_code() {
         (json!({"message": "Hi", "handle": "@"}), vec![handle]),
         (json!({"message": "Hi", "handle": "nobody"}), vec![handle]),
         (json!({"message": "Hi", "handle": "bayko"}), vec![handle]),
+        (json!({"message": "Hi", "handle": "\0"}), vec![handle]),
         (json!({"handle": ""}), vec![blank, handle]),
         (json!({"message": 5, "handle": "maren"}), vec!["body_not_a_message"]),
         (json!(["Hi"]), vec!["body_not_a_message"]),
@@ -353,6 +360,89 @@ fn services_that_stop_and_come_back() {
     answers(&api.get("/ready", None), 503, &ready);
     world.server_sql(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"));
     cli_tests::wait_for("the database", || api.get("/api/activities/home", None).status == 200);
+}
+
+/// A server that stops and comes back: nothing that asks it meanwhile gets an answer.
+#[derive(Clone, Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn set(&self, is_stopped: bool) {
+        self.0.store(is_stopped, Ordering::SeqCst);
+    }
+
+    fn or(&self, answer: Answer) -> Answer {
+        if self.0.load(Ordering::SeqCst) { Answer::Drop } else { answer }
+    }
+}
+
+#[test]
+fn dynamodb_stops_and_comes_back() {
+    let Some(world) = World::whole() else { return };
+    let stop = Stop::default();
+    let proxy = Proxy::start(&world.endpoint(), {
+        let stop = stop.clone();
+        move |_, _| stop.or(Answer::Forward)
+    });
+    let api = Api::start_with(&world, &[], |command| {
+        command.env("AWS_ENDPOINT_URL_DYNAMODB", proxy.url());
+    });
+    let token = api.sign_in(&world, "bayko");
+    let inbox = api.get(INBOX, Some(&token));
+    assert_eq!(inbox.status, 200, "{inbox:?}");
+    let before = world.items("cruddur-messages");
+    stop.set(true);
+    let form = json!({"message": "Hi", "message_group_uuid": GROUP});
+    for answer in [
+        api.get(INBOX, Some(&token)),
+        api.get(&conversation(), Some(&token)),
+        api.post("/api/messages", &token, &form),
+        api.post("/api/messages", &token, &json!({"message": "Hi", "handle": "maren"})),
+    ] {
+        answers(&answer, 503, &json!(["service_unavailable"]));
+        assert!(answer.head.contains("retry-after: 5"), "{answer:?}");
+    }
+    let ready = json!({"dynamodb": "unreachable", "postgres": "ok", "keys": "ok"});
+    answers(&api.get("/ready", None), 503, &ready);
+    assert_eq!(world.items("cruddur-messages"), before);
+    stop.set(false);
+    answers(&api.get(INBOX, Some(&token)), 200, &inbox.body);
+    assert_eq!(api.post("/api/messages", &token, &form).status, 200);
+    assert_eq!(api.get("/ready", None).status, 200);
+}
+
+/// The keys that it has go on to be good; of a token that names another one nobody can
+/// tell, until the keys can be had again.
+#[test]
+fn the_pools_keys_stop_and_come_back() {
+    let Some(world) = World::whole() else { return };
+    let url = format!("{}/{}/.well-known/jwks.json", world.cognito().url(), world.pool());
+    let keys = aws::get(&url, true, Duration::from_secs(10));
+    let keys: Value =
+        serde_json::from_slice(&cli_tests::block_on(keys).expect("keys")).expect("JSON");
+    let stop = Stop::default();
+    let proxy = Proxy::start(&world.cognito().url(), {
+        let stop = stop.clone();
+        move |_, _| stop.or(Answer::Reply { status: 200, body: keys.clone() })
+    });
+    let api = Api::start_with(&world, &[], |command| {
+        command.env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", proxy.url());
+    });
+    let token = api.sign_in(&world, "bayko");
+    assert_eq!(api.get(INBOX, Some(&token)).status, 200);
+    stop.set(true);
+    assert_eq!(api.get(INBOX, Some(&token)).status, 200);
+    let other = &forged(&[(json!({"alg": "RS256", "kid": "another"}), json!({}))])[0];
+    let asked = || api.get(INBOX, Some(other));
+    // Not asked for again so soon after they were fetched.
+    cli_tests::wait_for("the keys to be asked for", || asked().status == 503);
+    answers(&asked(), 503, &json!(["service_unavailable"]));
+    assert_eq!(api.get(INBOX, Some(&token)).status, 200);
+    stop.set(false);
+    cli_tests::wait_for("the keys", || asked().status == 401);
+    assert_eq!(api.get(INBOX, Some(&token)).status, 200);
+    // Once at the start, and then once in ten seconds at most.
+    assert!(proxy.requests().len() <= 10, "{}", proxy.requests().len());
 }
 
 /// The pool's keys cannot be had: nobody can tell whether a token is good.

@@ -21,14 +21,28 @@ fn browser() -> Option<PathBuf> {
     found
 }
 
+/// A script of `browser/`, with the browser and what drives it; `None` only where this
+/// machine has not both.
+fn in_browser(script: &str) -> Option<Command> {
+    let browser = browser()?;
+    let modules = workspace().join(".local-stack/npm-test/node_modules");
+    if !modules.join("playwright-core").is_dir() {
+        cli_tests::cannot_run("no playwright-core: `scripts/test` installs it");
+        return None;
+    }
+    let mut node = Command::new("node");
+    node.arg(workspace().join("crates/cli-tests/browser").join(script)).args([browser, modules]);
+    Some(node)
+}
+
+fn url(api: &Api) -> String {
+    format!("http://localhost:{}", api.address().port())
+}
+
 #[test]
 fn people_sign_in_read_and_write_in_a_browser() {
     let people = ["jess-bk", "bayko", "maren", "tariq"];
-    let Some(browser) = browser() else { return };
-    let modules = workspace().join(".local-stack/npm-test/node_modules");
-    if !modules.join("playwright-core").is_dir() {
-        return cli_tests::cannot_run("no playwright-core: `scripts/test` installs it");
-    }
+    let Some(mut node) = in_browser("pages.mjs") else { return };
     let Some(world) = World::whole() else { return };
     let world = world.with_sign_in(&people);
     let api = Api::start(&world, &[]);
@@ -36,10 +50,18 @@ fn people_sign_in_read_and_write_in_a_browser() {
     // Kept, to be looked at.
     let screenshots = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&screenshots).expect("a folder");
-    let mut node = Command::new("node");
-    node.arg(workspace().join("crates/cli-tests/browser/pages.mjs"));
-    node.arg(format!("http://localhost:{}", api.address().port()));
-    node.args([browser, modules, screenshots]).arg(PASSWORD);
+    node.args([&url(&api), PASSWORD]).arg(screenshots);
+    Run::of(node).succeeds();
+    world.run("check-identities", &[]).succeeds();
+}
+
+/// The calls of the app's own front end, as it sends them from its own origin.
+#[test]
+fn the_apps_front_end_finds_its_backend() {
+    let Some(mut node) = in_browser("front_end.mjs") else { return };
+    let Some(world) = World::whole() else { return };
+    let api = Api::start(&world, &[]);
+    node.args([&url(&api), &api.sign_in(&world, "bayko")]);
     Run::of(node).succeeds();
     world.run("check-identities", &[]).succeeds();
 }

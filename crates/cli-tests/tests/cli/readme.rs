@@ -12,7 +12,7 @@ use cli_tests::{NOBODYS, Run, World, workspace};
 /// runs. Exact numbers, so that a block that is no longer run is noticed.
 const PAGES: [(&str, usize, usize); 9] = [
     ("CONTRIBUTING.md", 0, 1),
-    ("README.md", 5, 2),
+    ("README.md", 6, 2),
     ("docs/api.md", 1, 0),
     ("docs/bulk.md", 3, 0),
     ("docs/ci.md", 2, 0),
@@ -63,9 +63,17 @@ fn add_pages(folder: &Path, deep: bool, pages: &mut BTreeSet<String>) {
 fn as_run_here(line: &str, world: &World, account: &str) -> String {
     let mut line = line.split("  #").next().unwrap_or_default().trim_end().to_owned();
     line = line.replace("target/debug/", &format!("{}/", tools()));
-    if line.starts_with("eval \"$(local-stack env)\"") {
+    let env = ["eval \"$(local-stack env)\"", "eval \"$(cargo run -p local-stack -- env)\""];
+    if env.iter().any(|env| line.starts_with(env)) {
         // The test's own stack is in the environment already.
         line = ":".to_owned();
+    }
+    if line == "cargo run -p messages-api" {
+        // It serves until it is told to end; a person leaves it running.
+        line = "cargo run -p messages-api -- --listen 127.0.0.1:4567 & server=$!; \
+                curl -sf --retry 20 --retry-connrefused --retry-delay 1 localhost:4567/ready; \
+                kill $server; wait $server"
+            .to_owned();
     }
     while let Some(at) = line.find("cargo run -p ") {
         let rest = &line[at + "cargo run -p ".len()..];

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use chrono::Utc;
@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::Page;
 use super::signed_in::SignedIn;
+use super::{Page, Segment};
 use crate::app::App;
 use crate::reply::Failure;
 
@@ -30,22 +30,35 @@ use crate::reply::Failure;
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     SignedIn(me): SignedIn,
-    Path(group): Path<String>,
+    Segment(group): Segment,
     page: Page,
 ) -> Result<Json<Vec<ApiMessage>>, Failure> {
     let group: Uuid = group.parse().map_err(|_| Failure::NotFound)?;
     let period = Period { since: None, until: page.until };
-    let (mine, found) = tokio::join!(
-        rows_of_group(&app.table, me.uuid, group),
+    let (takes_part, found) = tokio::join!(
+        takes_part(&app, me.uuid, group),
         messages(&app.table, group, period, page.limit)
     );
-    let takes_part = !mine.map_err(Failure::unavailable)?.rows.is_empty();
-    let mut found = found.map_err(Failure::unavailable)?;
-    if !takes_part {
+    if !takes_part? {
         return Err(Failure::NotFound);
     }
+    let mut found = found.map_err(Failure::unavailable)?;
     found.rows.reverse();
     Ok(Json(found.rows.into_iter().map(ApiMessage::from).collect()))
+}
+
+/// Whether the conversation is in the person's list. A page asks every few seconds: it is
+/// remembered.
+async fn takes_part(app: &App, person: Uuid, group: Uuid) -> Result<bool, Failure> {
+    if app.participants.get(&(person, group)).is_some() {
+        return Ok(true);
+    }
+    let mine = rows_of_group(&app.table, person, group).await.map_err(Failure::unavailable)?;
+    let takes_part = !mine.rows.is_empty();
+    if takes_part {
+        app.participants.insert((person, group), ());
+    }
+    Ok(takes_part)
 }
 
 /// A message as the app's form sends it: into a conversation, or to a person.

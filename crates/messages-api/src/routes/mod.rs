@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
@@ -104,6 +104,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
         let until = raw.until.map(|until| until.parse()).transpose();
         let until = until.map_err(|_| Failure::Invalid(vec!["until_invalid"]))?;
         Ok(Self { limit, until })
+    }
+}
+
+/// The variable part of a path. One that is no text is the same as one that is not there.
+#[derive(Debug)]
+struct Segment(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(text)| Self(text)).map_err(|_| Failure::NotFound)
     }
 }
 

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
+use super::Segment;
 use crate::app::App;
 use crate::reply::Failure;
 
 /// A person's names, `{}` where nobody has the handle.
 pub(crate) async fn short(
     State(app): State<Arc<App>>,
-    Path(handle): Path<String>,
+    Segment(handle): Segment,
 ) -> Result<Json<Value>, Failure> {
     let handle = handle.strip_prefix('@').ok_or(Failure::NotFound)?;
     let Ok(handle) = handle.parse() else { return Ok(Json(json!({}))) };

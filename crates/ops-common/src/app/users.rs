@@ -26,6 +26,7 @@ pub const SEEDED_HANDLES: [&str; 4] = ["jess-bk", "bayko", "maren", "tariq"];
 /// let handle: Handle = "@bayko".parse().unwrap();
 /// assert_eq!(handle.as_str(), "bayko");
 /// assert!("@".parse::<Handle>().is_err());
+/// assert!("a\0".parse::<Handle>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handle(String);
@@ -44,6 +45,8 @@ impl FromStr for Handle {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim_start_matches('@') {
             "" => Err("a handle has at least one character"),
+            // Postgres has no text with it, and would refuse the query.
+            handle if handle.contains('\0') => Err("a handle has no NUL character"),
             handle => Ok(Self(handle.to_owned())),
         }
     }
