@@ -5,7 +5,9 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
 const [executablePath, modules, base, password, screenshots] = process.argv.slice(2);
-const { chromium } = createRequire(`${modules}/`)("playwright-core");
+const require = createRequire(`${modules}/`);
+const { chromium } = require("playwright-core");
+const { source: axe } = require("axe-core");
 
 const SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399";
 const SCRIPT = "<script>document.title = 'taken'</script> & <b>bold</b>";
@@ -23,9 +25,13 @@ async function open(width, height, colorScheme) {
   return page;
 }
 
+/** A page as it is kept, and that nobody is kept from it: labels, contrast, order. */
 async function shown(page, name) {
   const overflows = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   assert.equal(overflows, false, `${name} is wider than its window`);
+  const { violations } = await page.evaluate(`${axe}; axe.run()`);
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+  assert.deepEqual(found, [], name);
   await page.screenshot({ path: `${screenshots}/${name}.png` });
 }
 

@@ -26,9 +26,11 @@ fn browser() -> Option<PathBuf> {
 fn in_browser(script: &str) -> Option<Command> {
     let browser = browser()?;
     let modules = workspace().join(".local-stack/npm-test/node_modules");
-    if !modules.join("playwright-core").is_dir() {
-        cli_tests::cannot_run("no playwright-core: `scripts/test` installs it");
-        return None;
+    for needed in ["playwright-core", "axe-core"] {
+        if !modules.join(needed).is_dir() {
+            cli_tests::cannot_run(&format!("no {needed}: `scripts/test` installs it"));
+            return None;
+        }
     }
     let mut node = Command::new("node");
     node.arg(workspace().join("crates/cli-tests/browser").join(script)).args([browser, modules]);
