@@ -13,6 +13,7 @@ pub mod api;
 pub mod postgres;
 pub mod proxy;
 pub mod running;
+pub mod s3_export;
 mod stack;
 
 use std::io::Write;

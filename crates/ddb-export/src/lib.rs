@@ -13,10 +13,9 @@ mod out;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Duration;
 
-use ops_common::args::{DynamoArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second};
+use ops_common::args::{DynamoArgs, Share, TableArg, TargetArg, UiArgs, seconds, units_a_second};
 use ops_common::cli;
 use ops_common::dynamodb::capacity::{Units, limit};
 use ops_common::dynamodb::format::ItemFormat;
@@ -111,30 +110,6 @@ struct Args {
     dynamo: DynamoArgs,
     #[command(flatten)]
     ui: UiArgs,
-}
-
-/// A share of the table, from 1.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    number: i32,
-    of: i32,
-}
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text
-            .split_once('/')
-            .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
-        match parsed {
-            Some((number, of)) if (1..=of).contains(&number) && of <= 1000 => {
-                Ok(Self { number, of })
-            }
-            _ => Err("the first of four shares is `1/4`, the last `4/4`; there are at most 1000"
-                .to_owned()),
-        }
-    }
 }
 
 /// The tool's entry point.

@@ -30,6 +30,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use md5::{Digest as _, Md5};
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const ITEMS: usize = 100_000;
@@ -85,11 +89,12 @@ impl Bench {
         let input = self.input(ITEMS)?;
         // `scripts/bench bulk PART` runs one of them.
         let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-        let parts: [(&str, &dyn Fn() -> Outcome<()>); 4] = [
+        let parts: [(&str, &dyn Fn() -> Outcome<()>); 5] = [
             ("import", &|| self.import_ratio(&input)),
             ("delay", &|| self.delay_ratio(&input)),
             ("export", &|| self.export_ratio(&input)),
             ("sizes", &|| self.sizes()),
+            ("s3", &|| self.s3()),
         ];
         for (name, part) in parts {
             if wanted.as_ref().is_none_or(|wanted| wanted == name) {
@@ -99,11 +104,15 @@ impl Bench {
         Ok(())
     }
 
-    fn tool(&self, tool: &str, arguments: &[&str]) -> Outcome<Took> {
+    /// A built tool.
+    fn program(&self, tool: &str) -> Outcome<PathBuf> {
         let here = std::env::current_exe()?;
-        let folder = here.ancestors().nth(2).ok_or("no folder")?;
+        Ok(here.ancestors().nth(2).ok_or("no folder")?.join(tool))
+    }
+
+    fn tool(&self, tool: &str, arguments: &[&str]) -> Outcome<Took> {
         let start = Instant::now();
-        let mut child = Command::new(folder.join(tool))
+        let mut child = Command::new(self.program(tool)?)
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(File::create(self.folder.join("stderr"))?)
@@ -315,6 +324,69 @@ impl Bench {
         self.drop_table("export")
     }
 
+    /// The same items from one file and from a downloaded export of 64 packed ones, which
+    /// is verified first; and that alone, beside the standard programs for it.
+    fn s3(&self) -> Outcome<()> {
+        let input = self.input(MANY)?;
+        let folder = self.folder.join("s3");
+        let packed = write_export(&input, &folder, 64)?;
+        let name = folder.display().to_string();
+        let mut ratios = Vec::new();
+        let (mut one, mut many) = (0, 0);
+        for round in 0..3 {
+            let (file, export) = (format!("file-{round}"), format!("s3-{round}"));
+            self.table(&file)?;
+            self.table(&export)?;
+            let plain = self.import(&input, &file, &self.endpoint)?;
+            let s3 = self.tool("ddb-import", &[&name, "--table", &export])?;
+            (one, many) = (plain.peak_kib.max(one), s3.peak_kib.max(many));
+            ratios.push(plain.seconds / s3.seconds);
+            self.drop_table(&file)?;
+            self.drop_table(&export)?;
+        }
+        say(&format!(
+            "import of an export, {MANY} items in 64 packed files, verified: {} of one plain file; peak {:.1} and {:.1} MiB",
+            spread(ratios),
+            many as f64 / 1024.0,
+            one as f64 / 1024.0
+        ));
+        // One count that is wrong: it is found once all is verified, and ends the run.
+        let manifest = fs::read_to_string(folder.join("manifest-files.json"))?;
+        let counts = format!(r#""itemCount":{}"#, MANY / 64);
+        let wrong = manifest
+            .replacen(&counts, &format!(r#""itemCount":{}"#, MANY / 64 - 1), 1)
+            .replacen(&counts, &format!(r#""itemCount":{}"#, MANY / 64 + 1), 1);
+        write_manifest(&folder, "manifest-files", &wrong)?;
+        self.table("verified")?;
+        let quoted = folder.join("data").display().to_string();
+        let standard = format!("cd '{quoted}' && md5sum * >/dev/null && gzip -t *");
+        let mut ratios = Vec::new();
+        let mut rate = 0.0;
+        for _ in 0..5 {
+            let start = Instant::now();
+            let status = Command::new("sh").args(["-c", &standard]).status()?;
+            let theirs = start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            // On one core, as those.
+            let mut ours = Command::new("taskset");
+            ours.args(["-c", "0"])
+                .arg(self.program("ddb-import")?)
+                .args([&name, "--table", "verified"]);
+            let refused = ours.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            let seconds = start.elapsed().as_secs_f64();
+            if !status.success() || refused.code() != Some(1) {
+                return Err("what should be refused was not, or the other way round".into());
+            }
+            rate = packed as f64 / seconds / 1e6;
+            ratios.push(theirs / seconds);
+        }
+        say(&format!(
+            "verification alone, on one core: {} of md5sum and gzip -t; {rate:.0} MB/s of packed data",
+            spread(ratios)
+        ));
+        self.drop_table("verified")
+    }
+
     /// In, out and in again, with the peak memory and the cost of an item.
     fn sizes(&self) -> Outcome<()> {
         for items in [10_000, ITEMS, MANY] {
@@ -368,6 +440,43 @@ fn contents(file: &Path) -> Outcome<(usize, u64)> {
         contents = (contents.0 + 1, contents.1.wrapping_add(hasher.finish()));
     }
     Ok(contents)
+}
+
+/// An export to S3 of the lines of `input` in so many files. Returns their packed bytes.
+fn write_export(input: &Path, folder: &Path, files: usize) -> Outcome<u64> {
+    fs::create_dir_all(folder.join("data"))?;
+    let mut lines = BufReader::new(File::open(input)?).lines();
+    let (mut entries, mut packed) = (String::new(), 0);
+    for number in 0..files {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        let items = MANY / files + usize::from(number < MANY % files);
+        for line in lines.by_ref().take(items) {
+            writeln!(gzip, "{}", line?)?;
+        }
+        let bytes = gzip.finish()?;
+        packed += bytes.len() as u64;
+        let (name, md5) = (format!("{number:026}.json.gz"), base64(&bytes));
+        entries += &format!(
+            "{{\"itemCount\":{items},\"md5Checksum\":\"{md5}\",\"dataFileS3Key\":\"AWSDynamoDB/x/data/{name}\"}}\n"
+        );
+        fs::write(folder.join("data").join(name), bytes)?;
+    }
+    write_manifest(folder, "manifest-files", &entries)?;
+    let summary = format!(
+        r#"{{"tableArn":"t","exportTime":"2026-01-01T00:00:00Z","outputFormat":"DYNAMODB_JSON","exportType":"FULL_EXPORT","itemCount":{MANY}}}"#
+    );
+    write_manifest(folder, "manifest-summary", &summary)?;
+    Ok(packed)
+}
+
+fn write_manifest(folder: &Path, name: &str, text: &str) -> Outcome<()> {
+    fs::write(folder.join(format!("{name}.md5")), base64(text.as_bytes()))?;
+    Ok(fs::write(folder.join(format!("{name}.json")), text)?)
+}
+
+/// The MD5.
+fn base64(bytes: &[u8]) -> String {
+    aws_smithy_types::base64::encode(Md5::digest(bytes))
 }
 
 fn spread(mut ratios: Vec<f64>) -> String {

@@ -76,8 +76,10 @@ impl Begin {
         source: &Source,
         format: ItemFormat,
     ) -> Result<Option<Records>, Error> {
-        if !matches!(source, Source::File(file) if file.is_file()) {
-            return Ok(None);
+        match source {
+            Source::File(file) if file.is_file() => {}
+            Source::S3Export(_) => {}
+            Source::File(_) | Source::Stdin => return Ok(None),
         }
         let with_header = format == ItemFormat::Csv;
         let mut records = Records::open(source, with_header, true)?;

@@ -1,5 +1,6 @@
 //! The input as records: lines, or rows of CSV, with where each of them is.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::read::MultiGzDecoder;
 use ops_common::error::Error;
 use sha2::{Digest, Sha256};
+
+use crate::s3_export::S3Export;
 
 /// An item has at most 400 KB; with every character escaped and every value of
 /// the shortest kind it takes less than this.
@@ -20,6 +23,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(crate) enum Source {
     Stdin,
     File(PathBuf),
+    /// data files, one behind the other
+    S3Export(Arc<S3Export>),
 }
 
 impl Source {
@@ -28,14 +33,18 @@ impl Source {
         match self {
             Self::Stdin => "(standard input)".to_owned(),
             Self::File(file) => file.display().to_string(),
+            Self::S3Export(export) => export.name(),
         }
     }
 }
 
+/// A data file that is not begun: the lines that it has are known.
+type Next = (PathBuf, u64);
+
 /// How far into the input: everything before it is done, or read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Position {
-    /// lines before it
+    /// lines before it, in all files
     pub(crate) line: u64,
     /// bytes before it, unpacked
     pub(crate) offset: u64,
@@ -49,9 +58,16 @@ pub(crate) struct Records {
     /// whether a record may have line breaks in quotes
     quotes: bool,
     hashed: bool,
-    name: String,
+    /// of the file that is read
+    name: Arc<str>,
+    /// lines of the files before it
+    lines_before: u64,
+    /// lines that it has, where they are known
+    lines: Option<u64>,
+    /// files behind it
+    next: VecDeque<Next>,
     position: Position,
-    /// the line that the record begins at, from 1
+    /// the line of the file that the record begins at, from 1
     first_line: u64,
     record: Vec<u8>,
     /// the record's line end was not reached: it is too long
@@ -108,24 +124,28 @@ impl Records {
     pub(crate) fn open(source: &Source, quotes: bool, hashed: bool) -> Result<Self, Error> {
         let taken = Arc::new(AtomicU64::new(0));
         let name = source.name();
+        let mut next = VecDeque::new();
         let (reader, size): (Box<dyn Read + Send>, _) = match source {
             Source::Stdin => (sniffing(io::stdin()), None),
             Source::File(file) => {
                 let opened = File::open(file).and_then(|open| Ok((open.metadata()?, open)));
                 let (metadata, open) = opened.map_err(|error| cannot_read(&name, &error))?;
-                if metadata.is_dir() {
-                    return Err(cannot_read(&name, &io::ErrorKind::IsADirectory.into())
-                        .hint("name the file in it that has the items"));
-                }
                 let size = metadata.is_file().then_some(metadata.len());
                 (sniffing(Counting(open, Arc::clone(&taken))), size)
+            }
+            Source::S3Export(export) => {
+                next.extend(export.files.iter().map(|file| (file.path.clone(), file.items)));
+                (Box::new(io::empty()), export.size())
             }
         };
         Ok(Self {
             reader: BufReader::with_capacity(BUFFER_BYTES, reader),
             quotes,
             hashed,
-            name,
+            name: name.into(),
+            lines_before: 0,
+            lines: None,
+            next,
             position: Position::default(),
             first_line: 0,
             record: Vec::new(),
@@ -142,10 +162,33 @@ impl Records {
 
     /// Whether nothing comes any more.
     pub(crate) fn is_at_end(&mut self) -> Result<bool, Error> {
-        match self.reader.fill_buf() {
-            Ok(buffer) => Ok(buffer.is_empty()),
-            Err(error) => Err(self.broken(&error)),
+        loop {
+            match self.reader.fill_buf() {
+                Ok(buffer) if !buffer.is_empty() => return Ok(false),
+                Ok(_) => {}
+                Err(error) => return Err(self.broken(&error)),
+            }
+            if !self.begin_next()? {
+                return Ok(true);
+            }
         }
+    }
+
+    /// Goes to the next file. `false`: there is none.
+    fn begin_next(&mut self) -> Result<bool, Error> {
+        let here = self.position.line - self.lines_before;
+        if let Some(lines) = self.lines.filter(|lines| *lines != here) {
+            return Err(Error::new(format!("`{}` changed while it was read", self.name))
+                .cause(format!("it had {lines} lines, and now it has {here}")));
+        }
+        let Some((path, lines)) = self.next.pop_front() else { return Ok(false) };
+        self.name = path.display().to_string().into();
+        let file = File::open(&path).map_err(|error| cannot_read(&self.name, &error))?;
+        let file = sniffing(Counting(file, Arc::clone(&self.taken)));
+        self.reader = BufReader::with_capacity(BUFFER_BYTES, file);
+        self.lines_before = self.position.line;
+        self.lines = Some(lines);
+        Ok(true)
     }
 
     /// Just behind the last record.
@@ -158,8 +201,11 @@ impl Records {
         loop {
             self.record.clear();
             self.record.shrink_to(BUFFER_BYTES);
-            self.first_line = self.position.line + 1;
+            self.first_line = self.position.line - self.lines_before + 1;
             if !self.read_record().map_err(|error| self.broken(&error))? {
+                if self.begin_next()? {
+                    continue;
+                }
                 return Ok(false);
             }
             if self.position.offset == self.record.len() as u64
@@ -258,9 +304,9 @@ impl Records {
         format!("{}:{}", self.name, self.first_line)
     }
 
-    /// The line that the record begins at.
-    pub(crate) fn first_line(&self) -> u64 {
-        self.first_line
+    /// The file, and the line in it that the record begins at.
+    pub(crate) fn file_and_line(&self) -> (Arc<str>, u64) {
+        (Arc::clone(&self.name), self.first_line)
     }
 
     /// Skips to where an earlier run was. `false`: the input has not the same
@@ -268,13 +314,17 @@ impl Records {
     pub(crate) fn skip_to(&mut self, line: u64, offset: u64, sha256: &str) -> Result<bool, Error> {
         let mut left = offset.saturating_sub(self.position.offset);
         while left > 0 {
-            let buffer = self.reader.fill_buf();
-            let buffer = match buffer {
+            let buffer = match self.reader.fill_buf() {
                 Ok(buffer) => buffer,
                 Err(error) => return Err(self.broken(&error)),
             };
             let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             if length == 0 {
+                // As many as it has: what differs is seen by the hash.
+                self.position.line = self.lines_before + self.lines.unwrap_or_default();
+                if self.begin_next()? {
+                    continue;
+                }
                 return Ok(false);
             }
             self.position.hash.update(&buffer[..length]);
@@ -287,7 +337,7 @@ impl Records {
     }
 
     fn broken(&self, error: &io::Error) -> Error {
-        let line = self.position.line + 1;
+        let line = self.position.line - self.lines_before + 1;
         let result = cannot_read(&self.name, error);
         match error.kind() {
             io::ErrorKind::UnexpectedEof => result

@@ -66,8 +66,6 @@ impl Read {
 pub(crate) struct Work {
     pub(crate) records: Records,
     pub(crate) parser: Parser,
-    /// the input, as messages name it
-    pub(crate) input: String,
     pub(crate) batches: Batches,
     pub(crate) limit: Option<Bucket>,
 }
@@ -174,11 +172,10 @@ impl Job {
 
     /// Starts the thread that reads and the tasks that write; what stops the tasks.
     fn spawn(&self, work: Work, args: &Args) -> (JoinSet<()>, watch::Sender<bool>) {
-        let Work { records, parser, input, batches, limit } = work;
+        let Work { records, parser, batches, limit } = work;
         let (stop, _) = watch::channel(false);
         let writers = Arc::new(Writers {
             batches,
-            input,
             ledger: Arc::clone(&self.ledger),
             limit,
             give_up_after: Duration::from_secs(args.give_up_after),

@@ -16,14 +16,17 @@ mod reader;
 mod rejects;
 mod report;
 mod rules;
+mod s3_export;
 mod writers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::TableDescription;
 use ops_common::args::{
-    ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs, seconds, units_a_second,
+    ConfirmArgs, DynamoArgs, OutputArgs, Share, TableArg, TargetArg, UiArgs, seconds,
+    units_a_second,
 };
 use ops_common::cli;
 use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
@@ -44,10 +47,12 @@ use job::{Job, Work};
 use rejects::Checked;
 use report::{Report, refuse_rejected};
 use rules::Rules;
+use s3_export::S3Export;
 
 /// Write the items of a file into the table
 ///
-/// An item takes the place of one with the same key; of two lines with the same
+/// A folder is an export of DynamoDB to S3 that was downloaded: every file of it is
+/// compared with the manifests before anything is written. An item takes the place of one with the same key; of two lines with the same
 /// key the later wins. A bad line ends the run, unless --rejects takes it. The
 /// counts at the end are of lines: read = written + rejected + unreached.
 #[derive(Debug, clap::Parser)]
@@ -63,12 +68,14 @@ Examples:
   ddb-import items.json.gz
   ddb-import items.json --checkpoint items.mark    killed? the same command goes on
   ddb-import people.csv --dry-run
+  aws s3 sync s3://bucket/AWSDynamoDB/01693685827463-2d8752fd export
+  ddb-import export --checkpoint export.mark       verifies it, then writes it
   ddb-import people.csv --rejects bad.csv
   ddb-export --table a --out - | ddb-import - --table b
   ddb-import items.json prod --table orders --confirm orders --max-wcu 100"
 )]
 struct Args {
-    /// File of items; `-` reads standard input
+    /// File of items, or folder of a downloaded export; `-` reads standard input
     file: PathBuf,
 
     #[command(flatten)]
@@ -87,6 +94,11 @@ struct Args {
     /// File that keeps how far the run is; the same command goes on from there
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+
+    /// Only the K-th of N shares of an export's data files, `1/N` to `N/N`: for
+    /// several machines
+    #[arg(long, value_name = "K/N")]
+    part: Option<Share>,
 
     /// Check every line and say what writing them would cost; change nothing
     #[arg(long, conflicts_with_all = ["rejects", "checkpoint"])]
@@ -124,10 +136,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
-    let source = match args.file.to_str() {
-        Some("-") => Source::Stdin,
-        _ => Source::File(args.file.clone()),
-    };
+    let source = source_of(&args)?;
     let format = format_of(&args, &source)?;
     check_files(&args, &source)?;
     let target = args.target.target;
@@ -144,6 +153,9 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let table = Table::connect(target, &args.dynamo, &name, ui).await?;
     let live = table.existing().await?;
     let mut parser = Parser::new(format, Rules::of(&live));
+    if let Source::S3Export(export) = &source {
+        export.verify(ui)?;
+    }
     let header = read_header(&mut records, &mut parser)?;
     if args.dry_run {
         return dry_run::run(records, &parser, &args.output, ui);
@@ -182,9 +194,26 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     if target == Target::Local {
         job::lower_priority();
     }
-    let work = Work { records, parser, input: source.name(), batches, limit };
+    let work = Work { records, parser, batches, limit };
     let interrupted = job.carry_out(work, &args, ui).await;
     job.end(interrupted, &args, ui)
+}
+
+fn source_of(args: &Args) -> Result<Source, Error> {
+    if args.file.as_os_str() != "-" && args.file.is_dir() {
+        let share = args.part.unwrap_or(Share { number: 1, of: 1 });
+        return Ok(Source::S3Export(Arc::new(S3Export::open(&args.file, share)?)));
+    }
+    if args.part.is_some() {
+        return Err(Error::usage(
+            "--part takes a share of an export's data files, and this is no folder",
+        )
+        .hint("name the folder that has `manifest-summary.json`"));
+    }
+    Ok(match args.file.to_str() {
+        Some("-") => Source::Stdin,
+        _ => Source::File(args.file.clone()),
+    })
 }
 
 /// What the command line cannot mean of the files that it names.
@@ -208,7 +237,14 @@ fn check_files(args: &Args, source: &Source) -> Result<(), Error> {
 
 fn format_of(args: &Args, source: &Source) -> Result<ItemFormat, Error> {
     let by_name = match source {
-        Source::Stdin => Some(ItemFormat::DynamodbJson),
+        Source::S3Export(_)
+            if args.format.is_some_and(|format| format != ItemFormat::DynamodbJson) =>
+        {
+            return Err(
+                Error::usage("an export has its items as dynamodb-json").hint("leave --format out")
+            );
+        }
+        Source::Stdin | Source::S3Export(_) => Some(ItemFormat::DynamodbJson),
         Source::File(file) => ItemFormat::of_file(file),
     };
     args.format.or(by_name).ok_or_else(|| {

@@ -86,9 +86,9 @@ impl Reader {
             let Some(entry) = self.ledger.enter(bytes, key, self.writer) else { return Ok(()) };
             match parsed {
                 Ok(put) => {
-                    let number = self.records.first_line();
+                    let place = self.records.file_and_line();
                     let chunk = &mut chunks[entry.writer];
-                    chunk.push(Line { entry, number, put, text });
+                    chunk.push(Line { entry, place, put, text });
                     if chunk.len() == BATCH_SIZE {
                         if entry.writer == self.writer {
                             self.hand_over(chunks);

@@ -25,8 +25,8 @@ const MOST_BATCH_BYTES: usize = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) entry: Entry,
-    /// where it stands in the input, for a refusal
-    pub(crate) number: u64,
+    /// where it stands, for a refusal: the file, and the line in it
+    pub(crate) place: (Arc<str>, u64),
     pub(crate) put: Put,
     /// as it was, where a file takes what is rejected
     pub(crate) text: Box<[u8]>,
@@ -36,7 +36,6 @@ pub(crate) struct Line {
 #[derive(Debug)]
 pub(crate) struct Writers {
     pub(crate) batches: Batches,
-    pub(crate) input: String,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) limit: Option<Bucket>,
     pub(crate) give_up_after: Duration,
@@ -228,7 +227,8 @@ impl Writers {
 
     fn reject(&self, line: &Line, refused: Refused) {
         let why = refused.message.unwrap_or_else(|| refused.error.message().to_owned());
-        let place = format!("{}:{}", self.input, line.number);
+        let (file, number) = &line.place;
+        let place = format!("{file}:{number}");
         self.ledger.reject(line.entry, &line.text, &place, &why);
     }
 

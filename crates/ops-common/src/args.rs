@@ -1,5 +1,7 @@
 //! The arguments that tools share: flattened into them, never declared again.
 
+use std::str::FromStr;
+
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
@@ -140,4 +142,30 @@ pub struct ConfirmArgs {
     /// Consent to destroy NAME, which has to be the exact name of the thing
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
+}
+
+/// A share of the work, for one of several machines.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// from 1
+    pub number: i32,
+    /// how many there are, 1,000 at most
+    pub of: i32,
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text
+            .split_once('/')
+            .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match parsed {
+            Some((number, of)) if (1..=of).contains(&number) && of <= 1000 => {
+                Ok(Self { number, of })
+            }
+            _ => Err("the first of four shares is `1/4`, the last `4/4`; there are at most 1000"
+                .to_owned()),
+        }
+    }
 }

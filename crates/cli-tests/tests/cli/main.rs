@@ -34,6 +34,7 @@ mod pages;
 mod questions;
 mod readme;
 mod round_trip;
+mod s3_export;
 mod scan;
 mod schema_load;
 mod screens;

@@ -1,0 +1,386 @@
+//! An export that DynamoDB wrote to S3 and somebody downloaded: its manifests, and its data
+//! files, each looked at before anything is written.
+//! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html>
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use flate2::read::MultiGzDecoder;
+use md5::{Digest as _, Md5};
+use ops_common::args::Share;
+use ops_common::error::Error;
+use ops_common::text::count;
+use ops_common::ui::Ui;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+const SUMMARY: &str = "manifest-summary.json";
+const FILES: &str = "manifest-files.json";
+/// A manifest of a million data files has less.
+const MOST_MANIFEST_BYTES: u64 = 512 << 20;
+const BUFFER_BYTES: usize = 256 << 10;
+/// So many are named one by one.
+const MOST_NAMED: usize = 10;
+
+/// `manifest-summary.json`, as far as it is used.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    table_arn: String,
+    /// of a full export
+    export_time: Option<String>,
+    /// before there were others: none
+    export_type: Option<String>,
+    output_format: String,
+    item_count: u64,
+}
+
+/// A line of `manifest-files.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    item_count: u64,
+    /// of the packed file, in base64
+    md5_checksum: String,
+    data_file_s3_key: String,
+}
+
+/// One file of items.
+#[derive(Debug)]
+pub(crate) struct DataFile {
+    pub(crate) path: PathBuf,
+    pub(crate) items: u64,
+    md5: String,
+}
+
+/// The data files of one export, or a share of them, in the manifest's order.
+#[derive(Debug)]
+pub(crate) struct S3Export {
+    folder: PathBuf,
+    pub(crate) files: Vec<DataFile>,
+    /// how many the whole export has
+    all_files: usize,
+    table_arn: String,
+    export_time: String,
+}
+
+impl S3Export {
+    /// Reads the manifests of the export in `folder`, or in the one export below it.
+    ///
+    /// # Errors
+    /// Where they are not as DynamoDB wrote them, name a file that is not there, or do
+    /// not name one that is; where the export is none of items as DynamoDB's JSON.
+    pub(crate) fn open(folder: &Path, share: Share) -> Result<Self, Error> {
+        let folder = find(folder)?;
+        let summary: Summary = parse(&folder.join(SUMMARY), &manifest(&folder, SUMMARY)?)?;
+        refuse_other_kinds(&folder, &summary)?;
+        let path = folder.join(FILES);
+        let text = manifest(&folder, FILES)?;
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let entries: Vec<Entry> = lines.map(|line| parse(&path, line)).collect::<Result<_, _>>()?;
+        let items: u64 = entries.iter().map(|entry| entry.item_count).sum();
+        if items != summary.item_count {
+            return Err(damaged(&folder).cause(format!(
+                "`{FILES}` has files of {items} items, and `{SUMMARY}` says {}",
+                summary.item_count
+            )));
+        }
+        let all = data_files(&folder, &entries)?;
+        let all_files = all.len();
+        let mine =
+            |place: usize| (place as i64 - i64::from(share.number - 1)) % i64::from(share.of) == 0;
+        let files: Vec<DataFile> = all
+            .into_iter()
+            .enumerate()
+            .filter(|(place, _)| mine(*place))
+            .map(|(_, file)| file)
+            .collect();
+        let missing: Vec<&Path> =
+            files.iter().map(|file| &*file.path).filter(|path| !path.is_file()).collect();
+        if !missing.is_empty() {
+            return Err(damaged(&folder).cause(format!(
+                "{} of {} missing: {}",
+                count(missing.len(), "data file"),
+                files.len(),
+                named(missing.iter().map(|path| path.display().to_string()))
+            )));
+        }
+        Ok(Self {
+            folder,
+            files,
+            all_files,
+            table_arn: summary.table_arn,
+            export_time: summary.export_time.unwrap_or_else(|| "an unknown time".to_owned()),
+        })
+    }
+
+    /// As messages name it.
+    pub(crate) fn name(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    /// Packed bytes of its files.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.files.iter().map(|file| Some(fs::metadata(&file.path).ok()?.len())).sum()
+    }
+
+    /// Reads every data file, on all processors, and compares it with the manifest.
+    ///
+    /// # Errors
+    /// Where one is not what DynamoDB wrote.
+    pub(crate) fn verify(&self, ui: &Ui) -> Result<(), Error> {
+        let mut progress = ui.progress("verifying the export");
+        let next = AtomicUsize::new(0);
+        let (found, finds) = mpsc::channel();
+        let mut bad = BTreeMap::new();
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..threads.min(self.files.len()) {
+                let (found, next) = (found.clone(), &next);
+                scope.spawn(move || {
+                    while let Some(file) = self.files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let _ = found.send((&file.path, file.verify()));
+                    }
+                });
+            }
+            drop(found);
+            for (done, (path, outcome)) in finds.into_iter().enumerate() {
+                let done = done + 1;
+                progress.say(format_args!(
+                    "verifying the export: {done} of {} files",
+                    self.files.len()
+                ));
+                if let Err(why) = outcome {
+                    bad.insert(path, why);
+                }
+            }
+        });
+        drop(progress);
+        if bad.is_empty() {
+            let of = match self.all_files {
+                all if all == self.files.len() => String::new(),
+                all => format!(" of {all}"),
+            };
+            ui.note(format_args!(
+                "verified {}{of} with {}: {} as of {}",
+                count(self.files.len(), "data file"),
+                count(usize::try_from(self.items()).unwrap_or(usize::MAX), "item"),
+                self.table_arn,
+                self.export_time
+            ));
+            return Ok(());
+        }
+        for (path, why) in bad.iter().take(MOST_NAMED) {
+            ui.warn(format_args!("{}: {why}", path.display()));
+        }
+        Err(damaged(&self.folder).cause(format!(
+            "{} of {} not what the manifest says",
+            bad.len(),
+            count(self.files.len(), "data file")
+        )))
+    }
+
+    fn items(&self) -> u64 {
+        self.files.iter().map(|file| file.items).sum()
+    }
+}
+
+impl DataFile {
+    /// The checksum is of the packed bytes, and the items are counted in the same pass.
+    fn verify(&self) -> Result<(), String> {
+        let file = File::open(&self.path).map_err(|error| error.to_string())?;
+        let mut packed = Hashing { file, md5: Md5::new() };
+        let mut reader =
+            MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER_BYTES, &mut packed));
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let (mut items, mut last) = (0, b'\n');
+        let unpacked = loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break Ok(()),
+                Ok(length) => {
+                    let piece = &buffer[..length];
+                    items += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    last = piece[length - 1];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        items += u64::from(last != b'\n');
+        drop(reader);
+        // Where it does not unpack, the checksum says whether it is as it was written.
+        io::copy(&mut packed, &mut io::sink()).map_err(|error| error.to_string())?;
+        let md5 = base64(&packed.md5.finalize());
+        if md5 != self.md5 {
+            return Err(format!("its MD5 is {md5}, and the manifest says {}", self.md5));
+        }
+        unpacked.map_err(|error| format!("it does not unpack: {error}"))?;
+        if items != self.items {
+            return Err(format!("it has {items} items, and the manifest says {}", self.items));
+        }
+        Ok(())
+    }
+}
+
+struct Hashing {
+    file: File,
+    md5: Md5,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.md5.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    aws_smithy_types::base64::encode(bytes)
+}
+
+/// The folder of the one export that is there: `folder` itself, or below it as a bucket
+/// has it.
+fn find(folder: &Path) -> Result<PathBuf, Error> {
+    let is_export = |folder: &Path| folder.join(SUMMARY).is_file();
+    if is_export(folder) {
+        return Ok(folder.to_owned());
+    }
+    let below = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let mut exports: Vec<PathBuf> = below(folder)
+        .into_iter()
+        .chain(below(&folder.join("AWSDynamoDB")))
+        .filter(|path| is_export(path))
+        .collect();
+    exports.sort();
+    match exports.len() {
+        1 => Ok(exports.remove(0)),
+        0 => Err(Error::new(format!(
+            "`{}` is a folder without an export of DynamoDB",
+            folder.display()
+        ))
+        .cause(format!("there is no `{SUMMARY}` in it"))
+        .hint("name the folder that has it, or a file of items")),
+        number => Err(Error::new(format!("`{}` has {number} exports", folder.display())).hint(
+            format!("name one: {}", named(exports.iter().map(|path| path.display().to_string()))),
+        )),
+    }
+}
+
+/// A manifest that has the checksum beside it.
+fn manifest(folder: &Path, name: &str) -> Result<Vec<u8>, Error> {
+    let path = folder.join(name);
+    let text = read(&path)?;
+    let checksum = ["md5", "checksum"].map(|extension| path.with_extension(extension));
+    let Some(checksum) = checksum.iter().find(|path| path.is_file()) else {
+        return Err(damaged(folder).cause(format!(
+            "there is no checksum of `{name}`: neither `{}` nor `{}`",
+            checksum[0].display(),
+            checksum[1].display()
+        )));
+    };
+    let (said, is) = (read(checksum)?, base64(&Md5::digest(&text)));
+    if said.trim_ascii() != is.as_bytes() {
+        return Err(damaged(folder).cause(format!(
+            "the MD5 of `{name}` is {is}, and `{}` says {}",
+            checksum.display(),
+            String::from_utf8_lossy(said.trim_ascii())
+        )));
+    }
+    Ok(text)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    let file = File::open(path);
+    let read = file.and_then(|file| file.take(MOST_MANIFEST_BYTES).read_to_end(&mut text));
+    read.map_err(|error| {
+        Error::new(format!("cannot read `{}`", path.display())).cause(error).hint(AGAIN)
+    })?;
+    Ok(text)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(text).map_err(|error| {
+        Error::new(format!("`{}` is no manifest of an export", path.display())).cause(error)
+    })
+}
+
+fn refuse_other_kinds(folder: &Path, summary: &Summary) -> Result<(), Error> {
+    let folder = folder.display();
+    if summary.export_type.as_deref().is_some_and(|kind| kind != "FULL_EXPORT") {
+        return Err(Error::new(format!(
+            "`{folder}` is an incremental export: it has changes, and not items"
+        ))
+        .hint("name the folder of a full export"));
+    }
+    match summary.output_format.as_str() {
+        "DYNAMODB_JSON" => Ok(()),
+        other => Err(Error::new(format!("`{folder}` is an export as {other}"))
+            .hint("export the table again with `--export-format DYNAMODB_JSON`")),
+    }
+}
+
+/// The files that the manifest names. Nothing but the last part of a key counts: the
+/// folder may have been moved, and the key has the bucket's prefix before it or not.
+fn data_files(folder: &Path, entries: &[Entry]) -> Result<Vec<DataFile>, Error> {
+    let data = folder.join("data");
+    let mut names = BTreeMap::new();
+    let files = entries.iter().map(|entry| {
+        let name = entry.data_file_s3_key.rsplit('/').next().unwrap_or_default();
+        if name.is_empty() || names.insert(name, ()).is_some() {
+            return Err(damaged(folder).cause(format!(
+                "`{FILES}` names `{}` twice, or not at all",
+                entry.data_file_s3_key
+            )));
+        }
+        let md5 = entry.md5_checksum.clone();
+        Ok(DataFile { path: data.join(name), items: entry.item_count, md5 })
+    });
+    let files = files.collect::<Result<_, _>>()?;
+    let there = match fs::read_dir(&data) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && entries.is_empty() => {
+            return Ok(files);
+        }
+        Err(error) => return Err(damaged(folder).cause(format!("`{}`: {error}", data.display()))),
+    };
+    let extra = there.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut extra: Vec<String> = extra.filter(|name| !names.contains_key(&**name)).collect();
+    if !extra.is_empty() {
+        extra.sort();
+        return Err(damaged(folder).cause(format!(
+            "{} in `{}` that `{FILES}` does not name: {}",
+            count(extra.len(), "file"),
+            data.display(),
+            named(extra.into_iter())
+        )));
+    }
+    Ok(files)
+}
+
+const AGAIN: &str = "download the export again: `aws s3 sync`";
+
+fn damaged(folder: &Path) -> Error {
+    Error::new(format!("the export in `{}` is not whole; nothing is written", folder.display()))
+        .hint(AGAIN)
+}
+
+/// The first ones, and how many more there are.
+fn named(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(MOST_NAMED);
+    let mut text =
+        names.take(MOST_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
+}
