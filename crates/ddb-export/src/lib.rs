@@ -3,19 +3,22 @@
 //!
 //! Tasks read pages (`ops_common::dynamodb::scan`); one thread (`dump`) writes them down
 //! (`format`) in one stream (`out`), and it alone knows how far the file is, which is
-//! what a `checkpoint` keeps.
+//! what a `checkpoint` keeps. With --to it is DynamoDB that exports (`to_s3`).
 
 mod checkpoint;
 mod dump;
 mod format;
 mod out;
+mod to_s3;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ops_common::args::{DynamoArgs, Share, TableArg, TargetArg, UiArgs, seconds, units_a_second};
+use ops_common::args::{
+    ConfirmArgs, DynamoArgs, Share, TableArg, TargetArg, UiArgs, seconds, units_a_second,
+};
 use ops_common::cli;
 use ops_common::dynamodb::capacity::{Units, limit};
 use ops_common::dynamodb::format::ItemFormat;
@@ -31,6 +34,7 @@ use checkpoint::{Checkpoint, Counts, Dump, Reached, Saved, State};
 use dump::{Writer, dump, interrupted, items, show_end};
 use format::Lines;
 use out::{Out, Part, is_special, is_stdout};
+use to_s3::S3Args;
 
 /// As many items as a request asks for: about the 1 MB that a page has at most.
 const PAGE: u32 = 5000;
@@ -53,7 +57,8 @@ Examples:
   ddb-export --out big.json --checkpoint big.mark   killed? the same command goes on
   ddb-export --out - | ddb-import - --table copy
   ddb-export --format jsonl --filter 'begins_with(pk, :p)' --values '{\":p\":{\"S\":\"MSG#\"}}'
-  ddb-export prod --segment 2/4 --out part2.json    the second of four jobs that share a table"
+  ddb-export prod --segment 2/4 --out part2.json    the second of four jobs that share a table
+  ddb-export prod --to s3://backups/2026            DynamoDB writes it, however large it is"
 )]
 struct Args {
     #[command(flatten)]
@@ -103,6 +108,10 @@ struct Args {
     give_up_after: u64,
 
     #[command(flatten)]
+    s3: S3Args,
+    #[command(flatten)]
+    consent: ConfirmArgs,
+    #[command(flatten)]
     selection: SelectionArgs,
     #[command(flatten)]
     table: TableArg,
@@ -119,6 +128,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
+    if args.s3.is_asked_for() {
+        return to_s3::run(&args, ui).await;
+    }
     let format = check_usage(&args)?;
     let file = (!is_stdout(&args.out)).then_some(args.out.as_path());
     let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;

@@ -45,6 +45,9 @@ pub const OPS_EXPECTED_ACCOUNT_ID: &str = "OPS_EXPECTED_ACCOUNT_ID";
 /// Seconds that a service may take to answer one request.
 pub const OPS_TIMEOUT_SECS: &str = "OPS_TIMEOUT_SECS";
 
+/// US dollars that an export to S3 costs for a GB of the table.
+pub const OPS_EXPORT_USD_PER_GB: &str = "OPS_EXPORT_USD_PER_GB";
+
 /// An access key: with it the SDK asks nobody for credentials.
 pub const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use cli_tests::workspace;
 
 /// What writes to DynamoDB, Postgres or Cognito.
-const WRITES: [&str; 24] = [
+const WRITES: [&str; 25] = [
     ".put_item()",
     ".update_item()",
     ".delete_item()",
@@ -21,6 +21,7 @@ const WRITES: [&str; 24] = [
     ".batch_execute_statement()",
     ".execute_transaction()",
     ".import_table()",
+    ".export_table_to_point_in_time()",
     ".admin_create_user()",
     ".admin_update_user_attributes()",
     ".admin_delete_user()",
@@ -35,12 +36,13 @@ const WRITES: [&str; 24] = [
 
 /// The functions that hold such a call, by their file: each takes a permit, or is
 /// handed what only a permit opens.
-const DOORS: [(&str, &[&str]); 8] = [
+const DOORS: [(&str, &[&str]); 9] = [
     // `Batches` comes from `Table::batch_writer`, `Attempt` from `create_message…`.
     ("ops-common/src/dynamodb/batch.rs", &["send"]),
     ("ops-common/src/app/conversations/write.rs", &["write"]),
     ("ddb-schema-load/src/lifecycle.rs", &["create", "update", "set_ttl"]),
     ("ddb-drop/src/lib.rs", &["drop_table"]),
+    ("ddb-export/src/to_s3.rs", &["begin"]),
     // `set` and `OwnTransaction` are in the transaction of a step.
     ("db-setup/src/stamp.rs", &["set"]),
     ("db-setup/src/steps.rs", &["drop", "create", "schema_load", "seed", "of"]),

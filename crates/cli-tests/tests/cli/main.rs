@@ -46,3 +46,4 @@ mod sg_rule;
 mod targets;
 mod terminal;
 mod tls;
+mod to_s3;

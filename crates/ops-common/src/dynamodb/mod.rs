@@ -7,6 +7,7 @@ pub mod item;
 pub mod key;
 pub mod poll;
 pub mod retry;
+pub mod s3;
 pub mod scan;
 pub mod table;
 
