@@ -3,12 +3,14 @@
 //!
 //! One thread reads and parses (`reader`); tasks write, each the keys that are
 //! its own (`writers`); the `ledger` is the one place that knows which lines are
-//! settled, and from its mark a checkpoint goes on (`begin`). `job` runs them.
+//! settled, and from its mark a checkpoint goes on (`begin`). `job` runs them. With --from
+//! it is DynamoDB that imports (`from_s3`).
 
 mod begin;
 mod checkpoint;
 mod dry_run;
 mod format;
+mod from_s3;
 mod input;
 mod job;
 mod ledger;
@@ -42,6 +44,7 @@ use ops_common::ui::Ui;
 use begin::Begin;
 use checkpoint::Checkpoint;
 use format::Parser;
+use from_s3::FromS3Args;
 use input::{Records, Source};
 use job::{Job, Work};
 use rejects::Checked;
@@ -72,11 +75,14 @@ Examples:
   ddb-import export --checkpoint export.mark       verifies it, then writes it
   ddb-import people.csv --rejects bad.csv
   ddb-export --table a --out - | ddb-import - --table b
-  ddb-import items.json prod --table orders --confirm orders --max-wcu 100"
+  ddb-import items.json prod --table orders --confirm orders --max-wcu 100
+  ddb-import prod --from s3://backups/2026/AWSDynamoDB/01693685827463-2d8752fd \\
+    --schema orders.json --table orders-2          DynamoDB makes the table and fills it"
 )]
 struct Args {
     /// File of items, or folder of a downloaded export; `-` reads standard input
-    file: PathBuf,
+    #[arg(required_unless_present_any = ["from", "resume"])]
+    file: Option<PathBuf>,
 
     #[command(flatten)]
     target: TargetArg,
@@ -118,6 +124,8 @@ struct Args {
     give_up_after: u64,
 
     #[command(flatten)]
+    s3: FromS3Args,
+    #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
     dynamo: DynamoArgs,
@@ -136,6 +144,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
+    if args.s3.is_asked_for() {
+        return from_s3::run(&args, ui).await;
+    }
     let source = source_of(&args)?;
     let format = format_of(&args, &source)?;
     check_files(&args, &source)?;
@@ -200,9 +211,10 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
 }
 
 fn source_of(args: &Args) -> Result<Source, Error> {
-    if args.file.as_os_str() != "-" && args.file.is_dir() {
+    let Some(file) = &args.file else { return Err(Error::usage("no FILE is named")) };
+    if file.as_os_str() != "-" && file.is_dir() {
         let share = args.part.unwrap_or(Share { number: 1, of: 1 });
-        return Ok(Source::S3Export(Arc::new(S3Export::open(&args.file, share)?)));
+        return Ok(Source::S3Export(Arc::new(S3Export::open(file, share)?)));
     }
     if args.part.is_some() {
         return Err(Error::usage(
@@ -210,9 +222,9 @@ fn source_of(args: &Args) -> Result<Source, Error> {
         )
         .hint("name the folder that has `manifest-summary.json`"));
     }
-    Ok(match args.file.to_str() {
+    Ok(match file.to_str() {
         Some("-") => Source::Stdin,
-        _ => Source::File(args.file.clone()),
+        _ => Source::File(file.clone()),
     })
 }
 
@@ -226,7 +238,7 @@ fn check_files(args: &Args, source: &Source) -> Result<(), Error> {
         return Err(Error::usage("--rejects takes a file, not `-`"));
     }
     let named = [
-        ("FILE", matches!(source, Source::File(_)).then_some(&args.file)),
+        ("FILE", args.file.as_ref().filter(|_| matches!(source, Source::File(_)))),
         ("--rejects", args.rejects.as_ref()),
         ("--checkpoint", args.checkpoint.as_ref()),
     ];

@@ -1,4 +1,4 @@
-//! A table's definition: what a CreateTable request can say. Pure.
+//! A table's definition: what a CreateTable request can say.
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html>
 
@@ -7,14 +7,31 @@ mod live;
 pub(crate) mod plan;
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
+use ops_common::error::Error;
+use ops_common::files::limited;
+use ops_common::text::quoted;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use ops_common::text::quoted;
+/// Of a CreateTable request, which has at most some hundred names.
+const MOST_BYTES: u64 = 4 << 20;
 
-use ops_common::error::Error;
+/// What an ImportTable request can say of its table.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableCreationParameters.html>
+const IMPORTED: [&str; 9] = [
+    "TableName",
+    "AttributeDefinitions",
+    "KeySchema",
+    "BillingMode",
+    "ProvisionedThroughput",
+    "OnDemandThroughput",
+    "SSESpecification",
+    "GlobalSecondaryIndexes",
+    "VectorIndexes",
+];
 
 /// The definition that is compiled in: `seed-data/tables/cruddur-messages.json`.
 const MESSAGES_TABLE: &str = include_str!("../../../seed-data/tables/cruddur-messages.json");
@@ -23,9 +40,9 @@ const MESSAGES_TABLE: &str = include_str!("../../../seed-data/tables/cruddur-mes
 /// a member that is left out is not sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(crate) struct TableDefinition {
+pub struct TableDefinition {
     /// the table
-    pub(crate) table_name: String,
+    pub table_name: String,
     attribute_definitions: Vec<AttributeDefinition>,
     key_schema: Vec<KeySchemaElement>,
     local_secondary_indexes: Option<Vec<LocalSecondaryIndex>>,
@@ -162,6 +179,23 @@ impl TableDefinition {
         serde_json::from_str(MESSAGES_TABLE).expect("the compiled-in definition is tested")
     }
 
+    /// Reads the file of a CreateTable request.
+    ///
+    /// # Errors
+    /// Where it cannot be read; where it is no such request.
+    pub fn read(file: &Path) -> Result<Self, Error> {
+        let shown = file.display().to_string();
+        let text = limited::read(file, MOST_BYTES).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|error| io::Error::other(error.utf8_error()))
+        });
+        let text = text.map_err(|error| {
+            Error::new(format!("cannot read the definition `{shown}`")).cause(error).hint(
+                "--schema names a CreateTable request; without it the compiled-in one is taken",
+            )
+        })?;
+        Self::parse(&text, &shown)
+    }
+
     /// Parses the JSON of a CreateTable request.
     ///
     /// # Errors
@@ -199,7 +233,7 @@ impl TableDefinition {
 
     /// The indexes in words, after the keys: `; index by-user`.
     #[must_use]
-    pub(crate) fn indexes(&self) -> String {
+    pub fn indexes(&self) -> String {
         let local = self.local_secondary_indexes.iter().flatten().map(|index| &index.index_name);
         let global = self.global_secondary_indexes.iter().flatten().map(|index| &index.index_name);
         let names: Vec<&String> = local.chain(global).collect();
@@ -214,9 +248,32 @@ impl TableDefinition {
         body.to_string()
     }
 
+    /// The `TableCreationParameters` of an ImportTable request.
+    ///
+    /// # Errors
+    /// Where the definition has what such a request cannot say: left out in silence, the
+    /// table would be another one.
+    pub fn to_import_parameters(&self) -> Result<Value, Error> {
+        let mut body = serde_json::to_value(self).expect("strings, numbers, lists");
+        remove_nulls(&mut body);
+        let members = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+        let others: Vec<&str> = members.filter(|name| !IMPORTED.contains(name)).collect();
+        if others.is_empty() {
+            return Ok(body);
+        }
+        let error =
+            Error::new(format!("an import from S3 makes no table with {}", quoted(&others)));
+        if others.contains(&"LocalSecondaryIndexes") {
+            return Err(error
+                .cause("local indexes are made with the table, and ImportTable makes none")
+                .hint("create the table with `ddb-schema-load`, and import a downloaded export: `ddb-import FOLDER`"));
+        }
+        Err(error.hint("leave them out of the definition, and set them once the table is there"))
+    }
+
     /// The table's keys in words: `pk HASH S, sk RANGE S`.
     #[must_use]
-    pub(crate) fn keys(&self) -> String {
+    pub fn keys(&self) -> String {
         let kind = |key: &KeySchemaElement| {
             let of =
                 self.attribute_definitions.iter().find(|a| a.attribute_name == key.attribute_name);
@@ -230,7 +287,7 @@ impl TableDefinition {
 
     /// The table's billing in words: `PROVISIONED, 5 read, 5 write`.
     #[must_use]
-    pub(crate) fn billing(&self) -> String {
+    pub fn billing(&self) -> String {
         match (&self.provisioned_throughput, self.is_provisioned()) {
             (Some(throughput), true) => format!("PROVISIONED, {throughput}"),
             _ => self.billing_mode().to_owned(),
@@ -276,6 +333,24 @@ mod tests {
         let sent: Value = serde_json::from_str(&definition.to_request()).expect("JSON");
         let file: Value = serde_json::from_str(MESSAGES_TABLE).expect("JSON");
         assert_eq!(sent, file);
+    }
+
+    #[test]
+    fn an_import_makes_no_table_that_it_cannot_say() {
+        let parameters = TableDefinition::messages().to_import_parameters().expect("parameters");
+        assert_eq!(parameters["TableName"], "cruddur-messages");
+        for (name, member) in [
+            (
+                "LocalSecondaryIndexes",
+                r#"[{"IndexName": "l", "KeySchema": [], "Projection": {"ProjectionType": "ALL"}}]"#,
+            ),
+            ("TableClass", r#""STANDARD""#),
+        ] {
+            let json = MESSAGES_TABLE.replacen('{', &format!("{{\"{name}\": {member},"), 1);
+            let definition = TableDefinition::parse(&json, "t.json").expect("a definition");
+            let error = definition.to_import_parameters().expect_err("refused").to_string();
+            assert!(error.contains(&format!("makes no table with `{name}`")), "{error}");
+        }
     }
 
     #[test]

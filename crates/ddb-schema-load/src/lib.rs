@@ -1,11 +1,10 @@
 //! `ddb-schema-load`: creates a table from its definition, says in what a live one
 //! differs, and with --update makes it what the definition says.
 
-mod definition;
+pub mod definition;
 mod lifecycle;
 mod update;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +18,6 @@ use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
 use ops_common::dynamodb::table::Table;
 use ops_common::env;
 use ops_common::error::{Error, Exit};
-use ops_common::files::limited;
 use ops_common::text::quoted;
 use ops_common::ui::{Cells, Column, Ui};
 use serde::Serialize;
@@ -27,9 +25,6 @@ use serde::Serialize;
 use definition::TableDefinition;
 use definition::difference::{ABSENT, Difference};
 use lifecycle::{create, set_ttl, ttl_attribute, wait_until_active};
-
-/// Of a CreateTable request, which has at most some hundred names.
-const MOST_BYTES: u64 = 4 << 20;
 
 /// Create the messages table from its definition
 ///
@@ -128,18 +123,7 @@ fn definition(args: &Args) -> Result<TableDefinition, Error> {
             definition.table_name = args.table.name();
             definition
         }
-        Some(file) => {
-            let shown = file.display().to_string();
-            let text = limited::read(file, MOST_BYTES).and_then(|bytes| {
-                String::from_utf8(bytes).map_err(|error| io::Error::other(error.utf8_error()))
-            });
-            let text = text.map_err(|error| {
-                Error::new(format!("cannot read the definition `{shown}`")).cause(error).hint(
-                    "--schema names a CreateTable request; without it the compiled-in one is taken",
-                )
-            })?;
-            TableDefinition::parse(&text, &shown)?
-        }
+        Some(file) => TableDefinition::read(file)?,
     };
     if let Some(name) = &args.table.table {
         definition.table_name.clone_from(name);

@@ -146,8 +146,9 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
         ("db-setup", vec![vec!["prod", "--steps", "cognito-ids", "--yes", pool[0], pool[1]]]),
         ("ddb-drop", vec![vec!["cruddur-messages", "prod", confirm[0], confirm[1]]]),
     ];
-    // `to_s3` compares that one: the server of this test exports nothing.
-    let elsewhere = ["rds-update-sg-rule", "github-actions-trust", "ddb-export-to-s3"];
+    // `to_s3` and `from_s3` compare theirs: the server of this test has no such operations.
+    let elsewhere =
+        ["rds-update-sg-rule", "github-actions-trust", "ddb-export-to-s3", "ddb-import-from-s3"];
     let mut tools: BTreeSet<String> = elsewhere.map(str::to_owned).into();
     for (tool, calls) in calls {
         let before = account.proxy.requests().len();

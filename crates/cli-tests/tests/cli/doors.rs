@@ -36,13 +36,14 @@ const WRITES: [&str; 25] = [
 
 /// The functions that hold such a call, by their file: each takes a permit, or is
 /// handed what only a permit opens.
-const DOORS: [(&str, &[&str]); 9] = [
+const DOORS: [(&str, &[&str]); 10] = [
     // `Batches` comes from `Table::batch_writer`, `Attempt` from `create_message…`.
     ("ops-common/src/dynamodb/batch.rs", &["send"]),
     ("ops-common/src/app/conversations/write.rs", &["write"]),
     ("ddb-schema-load/src/lifecycle.rs", &["create", "update", "set_ttl"]),
     ("ddb-drop/src/lib.rs", &["drop_table"]),
     ("ddb-export/src/to_s3.rs", &["begin"]),
+    ("ddb-import/src/from_s3.rs", &["begin"]),
     // `set` and `OwnTransaction` are in the transaction of a step.
     ("db-setup/src/stamp.rs", &["set"]),
     ("db-setup/src/steps.rs", &["drop", "create", "schema_load", "seed", "of"]),

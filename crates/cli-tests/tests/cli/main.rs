@@ -19,6 +19,7 @@ mod dynalite;
 mod export;
 mod fault_table;
 mod faults;
+mod from_s3;
 mod help;
 mod hostile_text;
 mod identities;
