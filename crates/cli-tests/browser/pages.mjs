@@ -10,6 +10,8 @@ const { chromium } = require("playwright-core");
 const { source: axe } = require("axe-core");
 
 const SEEDED = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399";
+// Older than the twenty conversations that are shown first; the test makes it.
+const OLD = "0a1b2c3d-0000-4000-8000-000000000000";
 const SCRIPT = "<script>document.title = 'taken'</script> & <b>bold</b>";
 
 const asRoot = process.getuid() === 0;
@@ -90,7 +92,7 @@ try {
   await lastIs(bayko, SCRIPT);
   assert.equal(await bayko.inputValue("#text"), "");
   await lastIs(jess, SCRIPT);
-  assert.match(await jess.title(), /^Messages/, "a script in a message stays text");
+  assert.equal(await jess.title(), "Bayko Lund · Messages · cruddur", "a script in a message stays text");
   await shown(jess, "conversation-360");
 
   // What was typed survives an error; Shift+Enter breaks the line.
@@ -105,9 +107,58 @@ try {
   await bayko.press("#text", "Enter");
   await lastIs(bayko, "two\nlines");
 
+  // What is typed while a message is on its way stays, and what is not sent survives a reload.
+  let letGo;
+  await bayko.route("**/api/messages", async (route) => {
+    await new Promise((resolve) => (letGo = resolve));
+    await route.continue();
+  });
+  await bayko.fill("#text", "first");
+  await bayko.press("#text", "Enter");
+  await bayko.keyboard.type(" and second");
+  await bayko.waitForFunction(() => document.querySelector("#send button").disabled);
+  letGo();
+  await lastIs(bayko, "first");
+  await bayko.unroute("**/api/messages");
+  assert.equal(await bayko.inputValue("#text"), " and second");
+  await bayko.reload();
+  await bayko.waitForSelector("#messages li");
+  assert.equal(await bayko.inputValue("#text"), " and second");
+  await bayko.fill("#text", "");
+
+  // More come than a page has, while nobody looks; and a message that was sent is shown as
+  // sent though the list cannot be read.
+  await bayko.route("**/api/messages/*", (route) => route.abort());
+  const token = await jess.evaluate(() => JSON.parse(sessionStorage.getItem("cruddur.session")).access);
+  for (let number = 1; number <= 30; number += 1) {
+    const response = await fetch(`${base}/api/messages`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${token}` },
+      body: JSON.stringify({ message: `gap ${number}`, message_group_uuid: SEEDED }),
+    });
+    assert.equal(response.status, 200);
+  }
+  await bayko.fill("#text", "in the gap");
+  await bayko.press("#text", "Enter");
+  await lastIs(bayko, "in the gap");
+  assert.equal(await bayko.inputValue("#text"), "");
+  assert.equal(await said(bayko, "#look-error"), "Cannot reach the server. Try again shortly.");
+  await bayko.unroute("**/api/messages/*");
+  await bayko.waitForFunction(
+    () => [...document.querySelectorAll("#messages .body")].filter((body) => /^gap /.test(body.textContent)).length === 30,
+  );
+  const order = await bayko.evaluate(() =>
+    [...document.querySelectorAll("#messages li")].every((row, at, rows) => at === 0 || rows[at - 1].dataset.at <= row.dataset.at));
+  assert.equal(order, true, "messages are in the order of their times");
+  // Nobody is thrown out of the list by a look.
+  await bayko.focus("#inbox a");
+  await bayko.waitForResponse((response) => response.url().endsWith("/api/message_groups"));
+  await bayko.waitForResponse((response) => response.url().endsWith("/api/message_groups"));
+  assert.equal(await bayko.evaluate(() => document.activeElement.getAttribute("href")), `/messages/${SEEDED}`);
+
   // Reload and back.
   await bayko.reload();
-  await lastIs(bayko, "two\nlines");
+  await lastIs(bayko, "in the gap");
   await bayko.click('[data-nav="messages"]');
   await bayko.waitForURL(`${base}/messages`);
   await bayko.goBack();
@@ -122,8 +173,14 @@ try {
   await bayko.press("#text", "Enter");
   await bayko.waitForURL(/\/messages\/[0-9a-f]{8}-/);
   await lastIs(bayko, "Hello Maren");
-  await bayko.goto(`${base}/messages/new/nobody`);
-  assert.equal(await said(bayko), "There is nobody with this handle.");
+  // Who is written to already has a conversation.
+  await bayko.goto(`${base}/messages/new/maren`);
+  await bayko.waitForURL(/\/messages\/[0-9a-f]{8}-/);
+  await lastIs(bayko, "Hello Maren");
+  for (const nobody of ["nobody", "%ff"]) {
+    await bayko.goto(`${base}/messages/new/${nobody}`);
+    assert.equal(await said(bayko), "There is nobody with this handle.");
+  }
   await bayko.goto(`${base}/messages/00000000-0000-4000-8000-000000000000`);
   assert.equal(await said(bayko), "There is no such conversation.");
   assert.equal(await bayko.locator("#send").isVisible(), false);
@@ -145,13 +202,38 @@ try {
   await spoil(["access", "refresh"]);
   await bayko.reload();
   await bayko.waitForURL(`${base}/signin?next=%2Fmessages`);
+  assert.match(await said(bayko), /^Your session has ended\./);
   await signIn(bayko, "bayko", password);
   await bayko.waitForSelector("#inbox a");
-  await bayko.click("#who button");
-  await bayko.waitForURL(`${base}/signin`);
-  await bayko.goto(`${base}/signin?next=//evil.example/`);
-  await signIn(bayko, "bayko", password);
-  await bayko.waitForURL(`${base}/messages`);
+  // Cognito that cannot be reached has not refused: nobody is signed out by it.
+  await spoil(["access"]);
+  const cognito = await bayko.getAttribute('meta[name="cognito-endpoint"]', "content");
+  await bayko.route(`${cognito}/**`, (route) => route.abort());
+  await bayko.reload();
+  assert.equal(await said(bayko, "#inbox-error"), "Cannot reach the sign-in service. Try again shortly.");
+  await bayko.unroute(`${cognito}/**`);
+  await bayko.waitForSelector("#inbox a");
+
+  // No link leads from signing in to another site.
+  for (const next of ["//evil.example/", "/%09/evil.example", "/%0a/evil.example", "/%0d%5cevil.example", "https:evil.example", "javascript:alert(1)"]) {
+    await bayko.click("#who button");
+    await bayko.waitForURL(`${base}/signin`);
+    await bayko.goto(`${base}/signin?next=${next}`);
+    await signIn(bayko, "bayko", password);
+    await bayko.waitForURL(`${base}/messages`);
+  }
+
+  // More conversations than a page has: all can be reached, and in an old one everybody is
+  // who they are.
+  await bayko.waitForSelector("#inbox a");
+  await bayko.click("#older-groups");
+  await bayko.waitForSelector(`#inbox a[href="/messages/${OLD}"]`);
+  await bayko.goto(`${base}/messages/${OLD.toUpperCase()}`);
+  await bayko.waitForSelector("#messages li");
+  assert.equal(await text(bayko, "#with"), "Old Friend @old-friend");
+  assert.equal(await bayko.locator("#messages li.mine").count(), 0);
+  assert.equal(await bayko.locator("#messages li").count(), 1);
+  await shown(bayko, "many-1440");
 } finally {
   await browser.close();
 }

@@ -16,6 +16,7 @@ mod token;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,10 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use cognito_list_users::pool::PoolArgs;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use ops_common::args::{ConfirmArgs, DynamoArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
@@ -45,12 +50,18 @@ use token::Verifier;
 /// How long requests that are in flight may take to finish once the server is told to
 /// end.
 const GRACE: Duration = Duration::from_secs(10);
+/// A connection on which no request comes is closed: idle ones would take up all files that
+/// the process may have open.
+const HEADERS_WITHIN: Duration = Duration::from_secs(20);
+/// Where no connection can be taken.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serve the app's messaging routes and pages
 ///
 /// People sign in at Cognito; the access token that they get there is what each
 /// request carries. They read and write their own conversations only. The pages are
-/// at the same address. Requests are logged on stderr, without tokens and texts.
+/// at the same address. Requests are logged on stderr, without tokens and texts; -v
+/// adds the calls of DynamoDB and Postgres with all that is in them.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -101,6 +112,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
+    let log = Log::new(args.output, ui);
+    // Whoever reads JSON reads no sentences, but for where `prod` acts.
+    let ui = &if args.output == Form::Json { ui.clone().quiet(true) } else { ui.clone() };
     let target = args.target.target;
     let pool = args.pool.id().ok_or_else(no_pool)?;
     let client_id = args.user_pool_client_id.clone();
@@ -127,23 +141,23 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let address = listener
         .local_addr()
         .map_err(|error| Error::new("cannot tell which port is listened on").cause(error))?;
-    let app = App {
+    let app = Arc::new(App {
         table,
         permit,
         people,
         participants: Remembered::default(),
         verifier: Verifier::new(client_id, keys),
-        log: Log::new(args.output, ui),
-    };
-    let router = routes::router(Arc::new(app), origins(&args))?;
+        log,
+    });
+    let router = routes::router(Arc::clone(&app), origins(&args))?;
     if !address.ip().is_loopback() {
         ui.warn(format_args!(
             "{address} can be reached from other machines, and what is sent there is not encrypted: put a proxy with TLS in front"
         ));
     }
-    ui.note(format_args!("listening on http://{address}; Ctrl-C stops it"));
-    serve(listener, router).await?;
-    ui.note("stopped");
+    app.log.event(&format!("listening on http://{address}; Ctrl-C stops it"));
+    serve(listener, router, ui).await?;
+    app.log.event("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -173,27 +187,37 @@ async fn ask(change: &Change<'_>, table: &Table, args: &Args, ui: &Ui) -> Result
 
 /// Serves until Ctrl-C or SIGTERM, and until the requests are answered that were there
 /// by then.
-async fn serve(listener: TcpListener, router: axum::Router) -> Result<(), Error> {
-    let (told, mut is_told) = tokio::sync::watch::channel(false);
-    let ended = ended()?;
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        ended.await;
-        told.send_replace(true);
-    });
-    let over = async {
-        // The sender goes with the server.
-        let _ = is_told.wait_for(|told| *told).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = server.into_future() => {
-            served.map_err(|error| Error::new("the server stopped").cause(error))
-        }
-        () = over => Err(Error::new(format!(
+async fn serve(listener: TcpListener, router: axum::Router, ui: &Ui) -> Result<(), Error> {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    let connections = GracefulShutdown::new();
+    let mut ended = pin!(ended()?);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    ui.warn(format_args!("cannot take a connection: {error}"));
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            },
+            () = &mut ended => break,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        // What breaks a connection is its client's to know.
+        let watched = connections.watch(connection);
+        tokio::spawn(async move { drop(watched.await) });
+    }
+    drop(listener);
+    let finished = tokio::time::timeout(GRACE, connections.shutdown()).await;
+    finished.map_err(|_| {
+        Error::new(format!(
             "requests were still in flight {} s after the server was told to stop",
             GRACE.as_secs()
-        ))),
-    }
+        ))
+    })
 }
 
 /// Ctrl-C or SIGTERM.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
+use chrono::{SecondsFormat, Utc};
 use clap::ValueEnum;
 use ops_common::ui::Ui;
 use serde_json::json;
@@ -65,15 +66,42 @@ impl Log {
         let status = response.status().as_u16();
         let cause = response.extensions().get::<Cause>();
         let ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
+        let now = now();
         if self.form == Form::Json {
-            let mut line = json!({"method": method, "route": route, "status": status, "ms": ms, "request_id": id});
+            let mut line = json!({"time": now, "method": method, "route": route, "status": status, "ms": ms, "request_id": id});
             if let Some(Cause(why)) = cause {
                 line["cause"] = json!(why.as_ref());
             }
             return self.ui.paste(line);
         }
         let why = cause.map_or(String::new(), |Cause(why)| format!("  {}", one_line(why)));
-        self.ui.paste(format_args!("{method} {route} {status} {ms} ms {id}{why}"));
+        self.ui.paste(format_args!("{now} {method} {route} {status} {ms} ms {id}{why}"));
+    }
+
+    /// What is said of the server itself.
+    pub(crate) fn event(&self, text: &str) {
+        match self.form {
+            Form::Json => self.ui.paste(json!({"time": now(), "event": text})),
+            Form::Text => self.ui.note(text),
+        }
+    }
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A method that HTTP knows; others may be as long as their sender likes.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
     }
 }
 
@@ -85,7 +113,7 @@ fn one_line(text: &str) -> String {
 pub(crate) async fn logged(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = Uuid::new_v4();
-    let method = request.method().clone();
+    let method = known(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
     let mut response = answered
@@ -94,6 +122,6 @@ pub(crate) async fn logged(State(app): State<Arc<App>>, request: Request, next: 
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
-    app.log.line(method.as_str(), route, &response, start.elapsed(), &id);
+    app.log.line(method, route, &response, start.elapsed(), &id);
     response
 }

@@ -50,7 +50,8 @@ impl IntoResponse for Failure {
             }
             Self::NotFound => codes(StatusCode::NOT_FOUND, &[]).into_response(),
             Self::Invalid(mistakes) => {
-                codes(StatusCode::UNPROCESSABLE_ENTITY, &mistakes).into_response()
+                let cause = Cause::of(mistakes.join(" "));
+                (cause, codes(StatusCode::UNPROCESSABLE_ENTITY, &mistakes)).into_response()
             }
             Self::TooLarge => {
                 codes(StatusCode::PAYLOAD_TOO_LARGE, &["body_too_large"]).into_response()

@@ -5,7 +5,7 @@
 //! signed out meanwhile.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
-use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{Error as SignatureError, Verifier as VerifySignature};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation, decode, decode_header};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
@@ -57,7 +57,7 @@ impl Verifier {
     /// The `sub` of whom the token was given to.
     pub(crate) async fn sub(&self, token: &str) -> Result<String, Failure> {
         let wrong = |why: String| Failure::Unauthorized(format!("the token is refused: {why}"));
-        let header = decode_header(token).map_err(|error| wrong(error.to_string()))?;
+        let header = decode_header(token).map_err(|error| wrong(reason(&error)))?;
         if header.alg != Algorithm::RS256 {
             return Err(wrong("it is not signed with RS256".to_owned()));
         }
@@ -67,7 +67,7 @@ impl Verifier {
             NoKey::Unreachable(why) => Failure::Unavailable(why),
         })?;
         let claims = decode::<Claims>(token, &key, &self.validation)
-            .map_err(|error| wrong(error.to_string()))?
+            .map_err(|error| wrong(reason(&error)))?
             .claims;
         if claims.token_use != "access" {
             return Err(wrong("it is not an access token".to_owned()));
@@ -77,6 +77,19 @@ impl Verifier {
         }
         Ok(claims.sub)
     }
+}
+
+/// Why, in words of ours: those of the library repeat what the sender wrote.
+fn reason(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidSignature => "its signature is not that of the pool's key",
+        ErrorKind::ExpiredSignature => "it has expired",
+        ErrorKind::ImmatureSignature => "it is not valid yet",
+        ErrorKind::InvalidIssuer => "it is another pool's",
+        ErrorKind::MissingRequiredClaim(_) => "a claim is missing",
+        _ => "it is malformed",
+    }
+    .to_owned()
 }
 
 /// RS256 by ring, and nothing else: what the library brings itself would be a second

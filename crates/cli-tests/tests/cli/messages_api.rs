@@ -60,7 +60,9 @@ fn people_read_their_inbox_and_their_conversations() {
     for (query, code) in [
         ("limit=0", "limit_invalid"),
         ("limit=101", "limit_invalid"),
-        ("limit=x", "query_invalid"),
+        ("limit=x", "limit_invalid"),
+        ("limit=", "limit_invalid"),
+        ("limit=1&limit=2", "query_invalid"),
         ("until=yesterday", "until_invalid"),
     ] {
         answers(&api.get(&format!("{INBOX}?{query}"), Some(&bayko)), 422, &json!([code]));
@@ -88,6 +90,9 @@ fn what_everybody_may_read() {
     answers(&api.get("/health", None), 200, &json!({"status": "ok"}));
     let ready = json!({"dynamodb": "ok", "postgres": "ok", "keys": "ok"});
     answers(&api.get("/ready", None), 200, &ready);
+    // In no cache on the way, and taken for nothing else.
+    assert!(home.head.contains("cache-control: no-store\r"), "{home:?}");
+    assert!(home.head.contains("x-content-type-options: nosniff\r"), "{home:?}");
     answers(&api.get("/nowhere", None), 404, &json!([]));
     world.sql("UPDATE activities SET expires_at = now() - interval '1 second'");
     answers(&api.get("/api/activities/home", None), 200, &json!([]));
@@ -248,8 +253,18 @@ fn only_an_access_token_of_this_pool_and_client_is_good() {
     answers(&basic, 401, &json!({}));
     let lower = format!("authorization: bearer {access}");
     assert_eq!(api.request("GET", INBOX, None, &[&lower], b"").status, 200);
-    // No part of a token is in the log.
+    // Of two, a proxy in front may have looked at the other.
+    let other = format!("authorization: Bearer {access}");
+    let two = api.request("GET", INBOX, Some(&access), &[&other], b"");
+    answers(&two, 401, &json!({}));
+    // No part of a token is in the log, nor anything else that its sender wrote.
+    let header = json!({"alg": "my secret text"}).to_string();
+    let hostile = format!("{}.e30.", aws_smithy_types::base64::encode(header));
+    answers(&api.get(INBOX, Some(&hostile)), 401, &json!({}));
+    api.request(&"X".repeat(3000), INBOX, None, &[], b"");
+    api.wait_until_it_says("OTHER /api/message_groups 405");
     let log = api.log();
+    assert!(!log.contains("secret") && !log.contains("XX"), "{log}");
     for token in [&access, &id, &tokens[4]] {
         assert!(token.split('.').all(|part| !log.contains(part)), "{log}");
     }
@@ -330,6 +345,25 @@ fn web_pages_of_other_origins_are_kept_out() {
         asks(&api, "https://app.example.com").contains("allow-origin: https://app.example.com")
     );
     assert!(!asks(&api, "http://localhost:3000").contains("allow-origin"));
+}
+
+/// Connections on which nothing is asked are closed, and meanwhile others are served.
+#[test]
+fn a_request_that_never_comes_is_not_waited_for() {
+    let Some(world) = World::whole() else { return };
+    let api = Api::start(&world, &[]);
+    let halves = ["", "GET /health HTTP/1.1\r\nhost: a\r\n"].map(|head| {
+        let mut stream = std::net::TcpStream::connect(api.address()).expect("connect");
+        stream.write_all(head.as_bytes()).expect("send");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a deadline");
+        stream
+    });
+    assert_eq!(api.get("/health", None).status, 200);
+    for mut half in halves {
+        // The end, or a word about it: but not the deadline.
+        let mut answer = Vec::new();
+        std::io::Read::read_to_end(&mut half, &mut answer).expect("an end");
+    }
 }
 
 /// What fails behind it is 503, and it is well again when that is.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use cli_tests::api::Api;
-use cli_tests::{Run, World, workspace};
+use cli_tests::{BAYKO, Run, World, workspace};
 use local_stack::cognito::PASSWORD;
 
 /// A browser that this machine has; `None` only where there is none, which fails in CI.
@@ -49,12 +49,34 @@ fn people_sign_in_read_and_write_in_a_browser() {
     let world = world.with_sign_in(&people);
     let api = Api::start(&world, &[]);
     world.cognito().set_passwords(world.pool(), &people, PASSWORD).expect("passwords");
+    let rows = world.file("conversations.json", many_conversations());
+    world.run("ddb-import", &[&rows]).succeeds();
     // Kept, to be looked at.
     let screenshots = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&screenshots).expect("a folder");
     node.args([&url(&api), PASSWORD]).arg(screenshots);
     Run::of(node).succeeds();
-    world.run("check-identities", &[]).succeeds();
+}
+
+/// Twenty-five conversations of bayko that are older than the seeded one, the oldest with a
+/// message: more than a page has.
+fn many_conversations() -> String {
+    let friend = "0a1b2c3d-0000-4000-8000-00000000ffff";
+    let group = |number: usize| format!("0a1b2c3d-0000-4000-8000-{number:012x}");
+    let at = |number: usize| format!("2020-01-01T00:00:{number:02}.000000+00:00");
+    let row = |pk: String, number: usize, handle: &str, more: String| {
+        format!(
+            r#"{{"pk":{{"S":"{pk}"}},"sk":{{"S":"{}"}},"user_uuid":{{"S":"{friend}"}},"user_handle":{{"S":"{handle}"}},"user_display_name":{{"S":"Old Friend"}},"message":{{"S":"Long ago"}},{more}}}"#,
+            at(number)
+        ) + "\n"
+    };
+    let inbox = (0..25).map(|number| {
+        let handle = if number == 0 { "old-friend".to_owned() } else { format!("friend-{number}") };
+        let uuid = format!(r#""message_group_uuid":{{"S":"{}"}}"#, group(number));
+        row(format!("GRP#{BAYKO}"), number, &handle, uuid)
+    });
+    let uuid = format!(r#""message_uuid":{{"S":"{friend}"}}"#);
+    inbox.collect::<String>() + &row(format!("MSG#{}", group(0)), 0, "old-friend", uuid)
 }
 
 /// The calls of the app's own front end, as it sends them from its own origin.

@@ -141,6 +141,10 @@ pub(crate) async fn send(
     let sent = match destination {
         Destination::Conversation(group) => {
             let group = group.trim().parse().map_err(|_| Failure::NotFound)?;
+            // `into` looks again, and longer: a row may be on its way.
+            if !takes_part(&app, me.uuid, group).await? {
+                return Err(Failure::NotFound);
+            }
             into(&app, group, &me, &text).await
         }
         Destination::Person(handle) => {

@@ -22,6 +22,7 @@ use ops_common::app::records::MessageText;
 use ops_common::error::Error;
 use serde::Deserialize;
 use tower_http::cors::CorsLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::app::App;
 use crate::log::logged;
@@ -46,6 +47,8 @@ pub(crate) fn router(app: Arc<App>, origins: Vec<HeaderValue>) -> Result<Router,
         .route("/api/messages/{uuid}", get(messages::list))
         .route("/api/users/{handle}/short", get(users::short))
         .route("/api/activities/home", get(activities::home))
+        // People's messages stay in no cache on the way.
+        .layer(always(header::CACHE_CONTROL, "no-store"))
         .layer(cors);
     Ok(Router::new()
         .merge(api)
@@ -53,9 +56,15 @@ pub(crate) fn router(app: Arc<App>, origins: Vec<HeaderValue>) -> Result<Router,
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .fallback(async || Failure::NotFound)
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), logged))
         .with_state(app))
+}
+
+/// A header of every answer.
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
 /// The app's own front end sends it with each request.
@@ -79,7 +88,7 @@ pub(crate) fn origin(text: &str) -> Result<HeaderValue, String> {
 /// `?limit=` and `?until=`
 #[derive(Debug, Deserialize)]
 struct RawPage {
-    limit: Option<usize>,
+    limit: Option<String>,
     until: Option<String>,
 }
 
@@ -97,10 +106,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
         let raw = Query::<RawPage>::from_request_parts(parts, state).await;
         let Query(raw) =
             raw.map_err(|_: QueryRejection| Failure::Invalid(vec!["query_invalid"]))?;
-        let limit = raw.limit.unwrap_or(20);
-        if !(1..=100).contains(&limit) {
-            return Err(Failure::Invalid(vec!["limit_invalid"]));
-        }
+        let limit = raw.limit.map_or(Ok(20), |limit| limit.parse());
+        let limit = limit.ok().filter(|limit| (1..=100).contains(limit));
+        let limit = limit.ok_or_else(|| Failure::Invalid(vec!["limit_invalid"]))?;
         let until = raw.until.map(|until| until.parse()).transpose();
         let until = until.map_err(|_| Failure::Invalid(vec!["until_invalid"]))?;
         Ok(Self { limit, until })
