@@ -19,6 +19,8 @@ pub struct S3Export {
     pub entries: Vec<Value>,
     /// the files in `data`: the name, and the packed bytes
     pub data: Vec<(String, Vec<u8>)>,
+    /// whether `data` is beside the export's folder, for all incremental ones
+    beside: bool,
 }
 
 /// The folder that an export has in a bucket.
@@ -62,12 +64,42 @@ impl S3Export {
             "outputFormat": "DYNAMODB_JSON",
             "exportType": "FULL_EXPORT",
         });
-        Self { summary, entries, data }
+        Self { summary, entries, data, beside: false }
+    }
+
+    /// An incremental export whose data files have these lines.
+    pub fn incremental(files: &[impl AsRef<str>]) -> Self {
+        let mut export = Self::full("AWSDynamoDB/", files);
+        let summary = export.summary.as_object_mut().expect("an object");
+        summary.remove("exportTime");
+        for (name, value) in [
+            ("version", "2023-08-01"),
+            ("exportType", "INCREMENTAL_EXPORT"),
+            ("exportFromTime", "2026-11-04T07:00:00Z"),
+            ("exportToTime", "2026-11-05T07:00:00Z"),
+            ("outputView", "NEW_IMAGE"),
+        ] {
+            summary.insert(name.to_owned(), json!(value));
+        }
+        for entry in &mut export.entries {
+            let key = entry["dataFileS3Key"]
+                .as_str()
+                .expect("a key")
+                .replace(&format!("{EXPORT_ID}/"), "");
+            entry["dataFileS3Key"] = json!(key);
+        }
+        export.beside = true;
+        export
     }
 
     /// Writes it to a folder, with checksums of the manifests as they are now.
     pub fn write(&self, folder: &Path) {
-        std::fs::create_dir_all(folder.join("data")).expect("a folder");
+        let data = match folder.parent().filter(|_| self.beside) {
+            Some(parent) => parent.join("data"),
+            None => folder.join("data"),
+        };
+        std::fs::create_dir_all(folder).expect("a folder");
+        std::fs::create_dir_all(&data).expect("a folder");
         let entries: String = self.entries.iter().map(|entry| format!("{entry}\n")).collect();
         let summary = self.summary.to_string();
         for (name, text, checksum) in [
@@ -79,7 +111,7 @@ impl S3Export {
         }
         put(&folder.join("_started"), b"");
         for (name, bytes) in &self.data {
-            put(&folder.join("data").join(name), bytes);
+            put(&data.join(name), bytes);
         }
     }
 }

@@ -2,13 +2,14 @@
 //! point-in-time recovery, and takes nothing of the table's capacity.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.HowItWorks.html>
 
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::{
-    ExportDescription, ExportFormat, ExportStatus, PointInTimeRecoveryStatus, S3SseAlgorithm,
-    TableDescription,
+    ExportDescription, ExportFormat, ExportStatus, ExportType, ExportViewType,
+    IncrementalExportSpecification, PointInTimeRecoveryStatus, S3SseAlgorithm, TableDescription,
 };
 use ops_common::app::keys::SortTime;
 use ops_common::app::times::parse_start;
@@ -25,6 +26,9 @@ use crate::Args;
 
 /// In us-east-1; regions differ.
 const USD_PER_GB: f64 = 0.10;
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html>
+const WINDOW: RangeInclusive<Duration> =
+    Duration::from_secs(15 * 60)..=Duration::from_secs(24 * 3600);
 /// A clock that is a little ahead does not make an export an earlier one.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
@@ -54,6 +58,11 @@ pub(crate) struct S3Args {
     /// point-in-time recovery, and none of the table's capacity
     #[arg(long, value_name = "s3://BUCKET/PREFIX", conflicts_with_all = OF_THIS_MACHINE)]
     pub(crate) to: Option<Location>,
+
+    /// Only what changed since then, to be applied to a copy from then by
+    /// `ddb-import`: 15 minutes to 24 hours up to --at
+    #[arg(long, value_name = "TIME", value_parser = parse_start, requires = "to")]
+    since: Option<SortTime>,
 
     /// The table as it was then, at most 35 days ago [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_start, requires = "to")]
@@ -122,15 +131,26 @@ async fn start(args: &Args, to: &Location, ui: &Ui) -> Result<ExitCode, Error> {
     consent::check(&change, change.effect, &args.consent)?;
     let table = Table::connect(target, &args.dynamo, &name, ui).await?;
     let live = table.existing().await?;
-    refuse_unrecoverable(&table, args.s3.at).await?;
+    refuse_unrecoverable(&table, args.s3.since, args.s3.at).await?;
     let caller = table.caller(ui).await?;
+    let at = args.s3.at.map(|at| at.to_string());
+    let (of_what, when, price) = match args.s3.since {
+        None => (
+            "the table",
+            at.map_or(String::new(), |at| format!(" as it was at {at}")),
+            price(&live, rate),
+        ),
+        Some(since) => (
+            "the changes of the table",
+            format!(" from {since} to {}", at.as_deref().unwrap_or("now")),
+            price_of_changes(rate),
+        ),
+    };
     let what = format!(
-        "{}: this exports the table `{table}` to {to}{}.\n\
-         The table has {}, which can be hours old.\n{}",
+        "{}: this exports {of_what} `{table}` to {to}{when}.\n\
+         The table has {}, which can be hours old.\n{price}",
         table.db().place(),
-        args.s3.at.map_or(String::new(), |at| format!(" as it was at {at}")),
         size(&live),
-        price(&live, rate),
     );
     let change = Change { what: &what, ..change };
     let permit = consent::ask(&change, Place::of(target, caller), &args.consent, ui).await?;
@@ -174,12 +194,20 @@ async fn begin(
 ) -> Result<ExportDescription, Error> {
     table.check(permit)?;
     let arn = live.table_arn().unwrap_or_default();
-    let at = args.s3.at.map(|at| at.to_string()).unwrap_or_default();
+    let time = |time: Option<SortTime>| time.map(|time| time.to_string()).unwrap_or_default();
+    let (since, at) = (time(args.s3.since), time(args.s3.at));
     let text = |option: &Option<String>| option.clone().unwrap_or_default();
     let place = to.to_string();
     let (owner, key) = (text(&args.s3.bucket_owner), text(&args.s3.kms_key));
-    let token =
-        client_token(&[arn, live.table_id().unwrap_or_default(), &place, &at, &owner, &key]);
+    let token = client_token(&[
+        arn,
+        live.table_id().unwrap_or_default(),
+        &place,
+        &since,
+        &at,
+        &owner,
+        &key,
+    ]);
     let mut request = table
         .db()
         .client()
@@ -189,8 +217,20 @@ async fn begin(
         .s3_bucket(&to.bucket)
         .export_format(ExportFormat::DynamodbJson)
         .set_s3_bucket_owner(args.s3.bucket_owner.clone())
-        .set_s3_prefix((!to.prefix.is_empty()).then(|| to.prefix.clone()))
-        .set_export_time(args.s3.at.map(|at| SystemTime::from(at.time()).into()));
+        .set_s3_prefix((!to.prefix.is_empty()).then(|| to.prefix.clone()));
+    let at = args.s3.at.map(|at| SystemTime::from(at.time()).into());
+    request = match args.s3.since {
+        None => request.set_export_time(at),
+        Some(since) => {
+            request.export_type(ExportType::IncrementalExport).incremental_export_specification(
+                IncrementalExportSpecification::builder()
+                    .export_from_time(SystemTime::from(since.time()).into())
+                    .set_export_to_time(at)
+                    .export_view_type(ExportViewType::NewImage)
+                    .build(),
+            )
+        }
+    };
     if let Some(key) = &args.s3.kms_key {
         request = request.s3_sse_algorithm(S3SseAlgorithm::Kms).s3_sse_kms_key_id(key);
     }
@@ -217,7 +257,11 @@ async fn begin(
 
 /// # Errors
 /// Where there is nothing to export from, or not as of then.
-async fn refuse_unrecoverable(table: &Table, at: Option<SortTime>) -> Result<(), Error> {
+async fn refuse_unrecoverable(
+    table: &Table,
+    since: Option<SortTime>,
+    at: Option<SortTime>,
+) -> Result<(), Error> {
     let asked = table.db().client().describe_continuous_backups().table_name(table.name());
     let answer = match asked.send().await {
         Ok(answer) => answer,
@@ -234,19 +278,28 @@ async fn refuse_unrecoverable(table: &Table, at: Option<SortTime>) -> Result<(),
             .cause("DynamoDB exports from its backups, and there are none")
             .hint(turn_on(table)));
     };
-    let Some(at) = at else { return Ok(()) };
-    let wanted = SystemTime::from(at.time());
     let system = |time: Option<&DateTime>| time.and_then(|time| SystemTime::try_from(*time).ok());
     let (first, last) =
         (recovery.earliest_restorable_date_time(), recovery.latest_restorable_date_time());
-    let too_early = system(first).is_some_and(|first| wanted < first);
-    let too_late = system(last).is_some_and(|last| wanted > last) || wanted > SystemTime::now();
-    if too_early || too_late {
-        return Err(Error::new(format!(
-            "the table `{table}` cannot be exported as it was at {at}"
-        ))
-        .cause(format!("its backups are of {} to {}", time(first), time(last)))
-        .hint("name a time between these with --at, or leave it out for now"));
+    for wanted in [since, at].into_iter().flatten() {
+        let time_wanted = SystemTime::from(wanted.time());
+        let too_early = system(first).is_some_and(|first| time_wanted < first);
+        let too_late =
+            system(last).is_some_and(|last| time_wanted > last) || time_wanted > SystemTime::now();
+        if too_early || too_late {
+            return Err(Error::new(format!(
+                "the table `{table}` cannot be exported as it was at {wanted}"
+            ))
+            .cause(format!("its backups are of {} to {}", time(first), time(last)))
+            .hint("name a time between these, or leave --at out for now"));
+        }
+    }
+    let Some(since) = since else { return Ok(()) };
+    let until = at.map(|at| SystemTime::from(at.time())).or(system(last));
+    let window = until.and_then(|until| until.duration_since(since.time().into()).ok());
+    if until.is_some() && window.is_none_or(|window| !WINDOW.contains(&window)) {
+        return Err(Error::new("DynamoDB exports the changes of 15 minutes to 24 hours at once")
+            .hint("move --since or --at; days follow each other as one export each"));
     }
     Ok(())
 }
@@ -286,6 +339,14 @@ fn price(live: &TableDescription, rate: Option<f64>) -> String {
             env::OPS_EXPORT_USD_PER_GB
         ),
     }
+}
+
+fn price_of_changes(rate: Option<f64>) -> String {
+    let rate = rate.unwrap_or(USD_PER_GB);
+    format!(
+        "It costs by the size of the changes, about {rate:.2} USD a GB ({}).",
+        env::OPS_EXPORT_USD_PER_GB
+    )
 }
 
 /// Waits until it is over.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::changes::Changes;
 use crate::rules::Rules;
 
 /// Reads the records of one input for one table.
@@ -17,13 +18,15 @@ use crate::rules::Rules;
 pub(crate) struct Parser {
     pub(crate) format: ItemFormat,
     pub(crate) rules: Rules,
+    /// where each line is a change and not an item
+    pub(crate) changes: Option<Changes>,
     /// of a CSV file
     columns: Vec<Column>,
     /// its first row, as it is
     header_row: csv::StringRecord,
 }
 
-/// A request and what it costs.
+/// A request, a put but for changes, and what it costs.
 #[derive(Debug)]
 pub(crate) struct Put {
     pub(crate) write: Write,
@@ -46,7 +49,13 @@ enum Kind {
 
 impl Parser {
     pub(crate) fn new(format: ItemFormat, rules: Rules) -> Self {
-        Self { format, rules, columns: Vec::new(), header_row: csv::StringRecord::new() }
+        Self {
+            format,
+            rules,
+            changes: None,
+            columns: Vec::new(),
+            header_row: csv::StringRecord::new(),
+        }
     }
 
     /// Takes the header row of a CSV file.
@@ -72,6 +81,9 @@ impl Parser {
     pub(crate) fn parse(&self, record: &[u8]) -> Result<Put, String> {
         let text = std::str::from_utf8(record)
             .map_err(|error| format!("column {}: not UTF-8", error.valid_up_to() + 1))?;
+        if let Some(changes) = &self.changes {
+            return changes.parse(text, &self.rules);
+        }
         let (item, json) = match self.format {
             ItemFormat::DynamodbJson => {
                 let (item, json) = dynamodb_json(text)?;

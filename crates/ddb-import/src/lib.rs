@@ -7,6 +7,7 @@
 //! it is DynamoDB that imports (`from_s3`).
 
 mod begin;
+mod changes;
 mod checkpoint;
 mod dry_run;
 mod format;
@@ -42,6 +43,7 @@ use ops_common::target::Target;
 use ops_common::ui::Ui;
 
 use begin::Begin;
+use changes::Changes;
 use checkpoint::Checkpoint;
 use format::Parser;
 use from_s3::FromS3Args;
@@ -55,7 +57,8 @@ use s3_export::S3Export;
 /// Write the items of a file into the table
 ///
 /// A folder is an export of DynamoDB to S3 that was downloaded: every file of it is
-/// compared with the manifests before anything is written. An item takes the place of one with the same key; of two lines with the same
+/// compared with the manifests before anything is written. An incremental one has
+/// changes: they replace, make and delete items. An item takes the place of one with the same key; of two lines with the same
 /// key the later wins. A bad line ends the run, unless --rejects takes it. The
 /// counts at the end are of lines: read = written + rejected + unreached.
 #[derive(Debug, clap::Parser)]
@@ -166,6 +169,9 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let mut parser = Parser::new(format, Rules::of(&live));
     if let Source::S3Export(export) = &source {
         export.verify(ui)?;
+        if export.has_changes {
+            parser.changes = Some(Changes::of(&source, &parser.rules, ui)?);
+        }
     }
     let header = read_header(&mut records, &mut parser)?;
     if args.dry_run {
@@ -296,13 +302,17 @@ async fn ask(
     }
     let caller = table.caller(ui).await?;
     let holds_items = holds_items(table).await?;
-    let (effect, replaces) = if holds_items {
-        (Effect::Destroys, "in place of those that have the same keys, which are lost then")
-    } else {
-        (Effect::Adds, "which is empty")
+    let has_changes = matches!(source, Source::S3Export(export) if export.has_changes);
+    let does = if has_changes { "applies the changes" } else { "writes the items" };
+    let (effect, replaces) = match (holds_items, has_changes) {
+        (true, false) => {
+            (Effect::Destroys, "in place of those that have the same keys, which are lost then")
+        }
+        (true, true) => (Effect::Destroys, "which replace items and delete them"),
+        (false, _) => (Effect::Adds, "which is empty"),
     };
     let what = format!(
-        "{}: this writes the items of `{}` to the table `{table}`, {replaces}.\n\
+        "{}: this {does} of `{}` to the table `{table}`, {replaces}.\n\
          The table has {}, which can be hours old.",
         table.db().place(),
         source.name(),

@@ -34,6 +34,11 @@ struct Summary {
     table_arn: String,
     /// of a full export
     export_time: Option<String>,
+    /// of an incremental one: the first moment, the one after the last, and what is
+    /// there of an item that changed
+    export_from_time: Option<String>,
+    export_to_time: Option<String>,
+    output_view: Option<String>,
     /// before there were others: none
     export_type: Option<String>,
     output_format: String,
@@ -66,7 +71,10 @@ pub(crate) struct S3Export {
     /// how many the whole export has
     all_files: usize,
     table_arn: String,
-    export_time: String,
+    /// of what time, in words
+    when: String,
+    /// whether its lines are changes, and not items
+    pub(crate) has_changes: bool,
 }
 
 impl S3Export {
@@ -78,7 +86,13 @@ impl S3Export {
     pub(crate) fn open(folder: &Path, share: Share) -> Result<Self, Error> {
         let folder = find(folder)?;
         let summary: Summary = parse(&folder.join(SUMMARY), &manifest(&folder, SUMMARY)?)?;
-        refuse_other_kinds(&folder, &summary)?;
+        let has_changes = has_changes(&folder, &summary)?;
+        if has_changes && share.of > 1 {
+            return Err(Error::usage(
+                "--part is for full exports: the changes of one key can be in two files",
+            )
+            .hint("leave --part out"));
+        }
         let path = folder.join(FILES);
         let text = manifest(&folder, FILES)?;
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
@@ -90,7 +104,7 @@ impl S3Export {
                 summary.item_count
             )));
         }
-        let all = data_files(&folder, &entries)?;
+        let all = data_files(&folder, has_changes, &entries)?;
         let all_files = all.len();
         let mine =
             |place: usize| (place as i64 - i64::from(share.number - 1)) % i64::from(share.of) == 0;
@@ -114,8 +128,9 @@ impl S3Export {
             folder,
             files,
             all_files,
+            when: when(&summary),
             table_arn: summary.table_arn,
-            export_time: summary.export_time.unwrap_or_else(|| "an unknown time".to_owned()),
+            has_changes,
         })
     }
 
@@ -167,11 +182,14 @@ impl S3Export {
                 all => format!(" of {all}"),
             };
             ui.note(format_args!(
-                "verified {}{of} with {}: {} as of {}",
+                "verified {}{of} with {}: {} {}",
                 count(self.files.len(), "data file"),
-                count(usize::try_from(self.items()).unwrap_or(usize::MAX), "item"),
+                count(
+                    usize::try_from(self.items()).unwrap_or(usize::MAX),
+                    if self.has_changes { "change" } else { "item" }
+                ),
                 self.table_arn,
-                self.export_time
+                self.when
             ));
             return Ok(());
         }
@@ -314,25 +332,58 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Error> {
     })
 }
 
-fn refuse_other_kinds(folder: &Path, summary: &Summary) -> Result<(), Error> {
+/// Whether the export has changes.
+///
+/// # Errors
+/// Where it has neither items nor changes that can be read here.
+fn has_changes(folder: &Path, summary: &Summary) -> Result<bool, Error> {
     let folder = folder.display();
-    if summary.export_type.as_deref().is_some_and(|kind| kind != "FULL_EXPORT") {
-        return Err(Error::new(format!(
-            "`{folder}` is an incremental export: it has changes, and not items"
-        ))
-        .hint("name the folder of a full export"));
+    if summary.output_format != "DYNAMODB_JSON" {
+        return Err(Error::new(format!("`{folder}` is an export as {}", summary.output_format))
+            .hint("export the table again with `--export-format DYNAMODB_JSON`"));
     }
-    match summary.output_format.as_str() {
-        "DYNAMODB_JSON" => Ok(()),
-        other => Err(Error::new(format!("`{folder}` is an export as {other}"))
-            .hint("export the table again with `--export-format DYNAMODB_JSON`")),
+    match summary.export_type.as_deref() {
+        None | Some("FULL_EXPORT") => return Ok(false),
+        Some("INCREMENTAL_EXPORT") => {}
+        Some(other) => {
+            return Err(Error::new(format!("`{folder}` is an export of the unknown type {other}")));
+        }
+    }
+    match summary.output_view.as_deref() {
+        Some("NEW_IMAGE" | "NEW_AND_OLD_IMAGES") => Ok(true),
+        view => Err(Error::new(format!(
+            "the changes of `{folder}` have the view {}, without the new items",
+            view.unwrap_or("(none)")
+        ))
+        .hint("export them again with the view NEW_IMAGE")),
+    }
+}
+
+fn when(summary: &Summary) -> String {
+    let time = |time: &Option<String>| time.clone().unwrap_or_else(|| "an unknown time".to_owned());
+    match (&summary.export_from_time, &summary.export_to_time) {
+        (None, None) => format!("as of {}", time(&summary.export_time)),
+        (from, to) => format!("from {} to {}", time(from), time(to)),
     }
 }
 
 /// The files that the manifest names. Nothing but the last part of a key counts: the
 /// folder may have been moved, and the key has the bucket's prefix before it or not.
-fn data_files(folder: &Path, entries: &[Entry]) -> Result<Vec<DataFile>, Error> {
-    let data = folder.join("data");
+///
+/// All incremental exports of a bucket have their files in one folder, beside those of the
+/// manifests.
+fn data_files(folder: &Path, has_changes: bool, entries: &[Entry]) -> Result<Vec<DataFile>, Error> {
+    let own = folder.join("data");
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let beside = whole.parent().map(|parent| parent.join("data"));
+    let shared = beside.filter(|beside| has_changes && !own.is_dir() && beside.is_dir());
+    let is_shared = shared.is_some();
+    if has_changes && !is_shared && !own.is_dir() && !entries.is_empty() {
+        return Err(Error::new(format!("the data files of `{}` are not there", folder.display()))
+            .cause("incremental exports have them in `data`, beside the export's folder")
+            .hint("download that one too: `aws s3 sync s3://BUCKET/PREFIX/AWSDynamoDB/data`"));
+    }
+    let data = shared.unwrap_or(own);
     let mut names = BTreeMap::new();
     let files = entries.iter().map(|entry| {
         let name = entry.data_file_s3_key.rsplit('/').next().unwrap_or_default();
@@ -346,6 +397,9 @@ fn data_files(folder: &Path, entries: &[Entry]) -> Result<Vec<DataFile>, Error> 
         Ok(DataFile { path: data.join(name), items: entry.item_count, md5 })
     });
     let files = files.collect::<Result<_, _>>()?;
+    if is_shared {
+        return Ok(files);
+    }
     let there = match fs::read_dir(&data) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound && entries.is_empty() => {

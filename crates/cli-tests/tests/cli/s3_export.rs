@@ -190,8 +190,16 @@ fn what_is_no_full_export_as_json_is_refused_by_name() {
         ),
         (
             "exportType",
+            "SOMETHING_ELSE",
+            "is an export of the unknown type SOMETHING_ELSE
+",
+        ),
+        (
+            "exportType",
             "INCREMENTAL_EXPORT",
-            "is an incremental export: it has changes, and not items\n",
+            "have the view (none), without the new items
+  hint: export them again with the view NEW_IMAGE
+",
         ),
     ] {
         let (mut export, _) = export();
@@ -320,4 +328,99 @@ fn a_killed_import_of_an_export_goes_on() {
         .run("ddb-import", &arguments)
         .ends_with(1)
         .says("is of another input: its first 20000 lines");
+}
+
+/// A change of the item of this number: its new text, or none where it is deleted.
+fn change(number: usize, at: u64, text: Option<&str>) -> String {
+    let item = line(number, text.unwrap_or_default());
+    let item = item.strip_prefix(r#"{"Item":"#).and_then(|rest| rest.strip_suffix('}'));
+    let item = item.expect("an item");
+    let (key, _) = item.split_once(r#","text""#).expect("a text");
+    let image = text.map_or(String::new(), |_| format!(r#","NewImage":{item}"#));
+    format!(r#"{{"Metadata":{{"WriteTimestampMicros":{{"N":"{at}"}}}},"Keys":{key}}}{image}}}"#)
+        + "\n"
+}
+
+/// A full export and its increments make a copy that follows.
+#[test]
+fn the_changes_of_an_incremental_export_are_applied() {
+    let world = world();
+    let bucket = folder(&world, "bucket/AWSDynamoDB");
+    let full = bucket.join("01693685827463-2d8752fd");
+    S3Export::full("AWSDynamoDB/", &[lines(100)]).write(&full);
+    import(&world, &full, &[]).succeeds();
+    // Changed, deleted, made; one that is gone already is deleted again.
+    let files = [
+        change(1, 5, Some("changed")) + &change(2, 6, None),
+        change(200, 7, Some("new")) + &change(999, 8, None),
+    ];
+    let increment = bucket.join("01693685934212-ac809da5");
+    S3Export::incremental(&files).write(&increment);
+    for _ in 0..2 {
+        let run = import(&world, &increment, &[]).succeeds();
+        assert_eq!(Ledger::of(&run).counts(), [4, 0, 0]);
+        run.says("verified 2 data files with 4 changes: arn:aws:dynamodb:us-east-1:123456789012:table/cruddur-messages from 2026-11-04T07:00:00Z to 2026-11-05T07:00:00Z\n");
+        let mut expected: Vec<String> = (0..100)
+            .filter(|n| *n != 2)
+            .map(|n| line(n, if n == 1 { "changed" } else { "the heron" }))
+            .collect();
+        expected.push(line(200, "new"));
+        assert_eq!(table(&world, "cruddur-messages"), sorted(&expected.join("\n")));
+    }
+    // Data files that were downloaded with the manifests, in one folder.
+    let moved = folder(&world, "moved");
+    std::fs::create_dir(&moved).expect("a folder");
+    for entry in std::fs::read_dir(&increment).expect("a folder").flatten() {
+        std::fs::copy(entry.path(), moved.join(entry.file_name())).expect("a copy");
+    }
+    std::fs::rename(bucket.join("data"), moved.join("data")).expect("a folder");
+    import(&world, &moved, &["--dry-run"]).succeeds();
+    import(&world, &increment, &[]).ends_with(1).says("are not there\n  cause: incremental exports have them in `data`, beside the export's folder\n");
+    import(&world, &moved, &["--part", "1/2"]).ends_with(2).says("--part is for full exports");
+}
+
+/// Where a key comes twice, the change that was later counts, wherever it stands.
+#[test]
+fn the_last_change_of_a_key_is_what_it_has() {
+    let world = world();
+    let mut files: Vec<String> = (0..20)
+        .map(|file| {
+            let text = format!("change {file}");
+            // The last one of key 1 is in the third file, and of key 2 a deletion in the first.
+            let at = if file == 2 { 1000 } else { 100 + file };
+            let deleted = if file == 0 { None } else { Some(&*text) };
+            let second = if file == 0 { 2000 } else { 100 + file };
+            change(1, at, Some(&text))
+                + &change(2, second, deleted)
+                + &change(3 + file as usize, at, Some(&text))
+        })
+        .collect();
+    let at = folder(&world, "bucket/increment");
+    let export = S3Export::incremental(&files);
+    export.write(&at);
+    let run = import(&world, &at, &[]).succeeds();
+    assert_eq!(Ledger::of(&run).counts(), [60, 0, 0]);
+    let mut expected = vec![line(1, "change 2")];
+    expected.extend((0..20).map(|file| line(3 + file, &format!("change {file}"))));
+    assert_eq!(table(&world, "cruddur-messages"), sorted(&expected.join("\n")));
+    // What is no change is a bad line.
+    for (bad, says) in [
+        (line(5, "an item") + "\n", "no change of an incremental export: missing field `Metadata`"),
+        (
+            change(5, 1, Some("a"))
+                .replace(r#""Keys":{"pk":{"S":"MSG#0"}"#, r#""Keys":{"pk":{"S":"MSG#7"}"#),
+            "the new image has another key than the change",
+        ),
+        (
+            change(5, 1, None).replace(r#"{"N":"1"}"#, r#"{"N":"soon"}"#),
+            "`soon` is no WriteTimestampMicros",
+        ),
+        (change(5, 1, None).replace(r#""sk""#, r#""other""#), "the key attribute `sk` is missing"),
+    ] {
+        files.truncate(1);
+        files.push(bad);
+        let at = folder(&world, "bad/increment");
+        S3Export::incremental(&files).write(&at);
+        import(&world, &at, &["--dry-run"]).ends_with(1).says(":1: ").says(says);
+    }
 }

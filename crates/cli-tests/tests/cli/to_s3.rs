@@ -316,3 +316,38 @@ fn ctrl_c_leaves_the_export_going_on() {
         "{said}"
     );
 }
+
+#[test]
+fn the_changes_of_a_day_are_exported() {
+    let world = world();
+    let proxy = dynamodb(&world, begins(), |_| is(completed()));
+    let run = |arguments: &[&str]| {
+        export(
+            &world,
+            &proxy,
+            &[&["--yes", "--no-wait", "--to", TO, "--since"][..], arguments].concat(),
+        )
+    };
+    run(&["2026-10-30T00:00:00Z", "--at", "2026-10-31T00:00:00Z"])
+        .succeeds()
+        .says("this exports the changes of the table `cruddur-messages` to s3://backups/2026 from 2026-10-30T00:00:00.000000+00:00 to 2026-10-31T00:00:00.000000+00:00.\n")
+        .says("It costs by the size of the changes, about 0.10 USD a GB (OPS_EXPORT_USD_PER_GB).\n");
+    let begun = &requests(&proxy, "ExportTableToPointInTime")[0];
+    assert_eq!(begun["ExportType"], "INCREMENTAL_EXPORT");
+    assert_eq!(
+        begun["IncrementalExportSpecification"],
+        json!({"ExportFromTime": 1_793_318_400, "ExportToTime": 1_793_404_800, "ExportViewType": "NEW_IMAGE"})
+    );
+    assert!(begun["ExportTime"].is_null(), "{begun}");
+    for (since, at) in [
+        ("2026-10-30T00:00:00Z", "2026-10-30T00:10:00Z"),
+        ("2026-10-30T00:00:00Z", "2026-10-31T00:00:01Z"),
+        ("2026-10-30T00:00:00Z", "2026-10-29T00:00:00Z"),
+    ] {
+        run(&[since, "--at", at])
+            .ends_with(1)
+            .says("error: DynamoDB exports the changes of 15 minutes to 24 hours at once\n");
+    }
+    run(&["2020-01-01T00:00:00Z"]).ends_with(1).says("cannot be exported as it was at 2020-01-01");
+    assert_eq!(requests(&proxy, "ExportTableToPointInTime").len(), 1);
+}
