@@ -415,7 +415,7 @@ fn show(export: &ExportDescription, ui: &Ui) -> Result<ExitCode, Error> {
         time(export.export_time()),
         bytes(export.billed_size_bytes().unwrap_or_default())
     ));
-    let manifest = export.export_manifest().unwrap_or_default();
+    let Some(manifest) = export.export_manifest() else { return Ok(ExitCode::SUCCESS) };
     let folder = manifest.rsplit_once('/').map_or("", |(folder, _)| folder);
     ui.note(format_args!("its manifest is s3://{}/{manifest}", location.bucket));
     ui.note(format_args!(

@@ -29,6 +29,7 @@ mod limits;
 mod list_tables;
 mod local_stack;
 mod messages_api;
+mod moto_s3;
 mod openapi;
 mod other_server;
 mod pages;
