@@ -58,6 +58,7 @@ try {
   // Everybody sees the feed; the inbox asks who one is.
   const bayko = await open(1440, 900, "light");
   await bayko.goto(`${base}/`);
+  await bayko.waitForSelector("#feed li");
   assert.match(await text(bayko, "#feed"), /The boat floats\. Mostly\./);
   await shown(bayko, "home-1440");
   await bayko.goto(`${base}/messages/${SEEDED}`);
@@ -109,14 +110,19 @@ try {
 
   // What is typed while a message is on its way stays, and what is not sent survives a reload.
   let letGo;
+  let isHeld;
+  const held = new Promise((resolve) => (isHeld = resolve));
   await bayko.route("**/api/messages", async (route) => {
-    await new Promise((resolve) => (letGo = resolve));
+    await new Promise((resolve) => {
+      letGo = resolve;
+      isHeld();
+    });
     await route.continue();
   });
   await bayko.fill("#text", "first");
   await bayko.press("#text", "Enter");
   await bayko.keyboard.type(" and second");
-  await bayko.waitForFunction(() => document.querySelector("#send button").disabled);
+  await held;
   letGo();
   await lastIs(bayko, "first");
   await bayko.unroute("**/api/messages");
