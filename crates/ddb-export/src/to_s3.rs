@@ -81,7 +81,7 @@ pub(crate) struct S3Args {
     no_wait: bool,
 
     /// Wait for an export that was started before
-    #[arg(long, value_name = "ARN", conflicts_with = "to", conflicts_with_all = OF_THIS_MACHINE)]
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["to", "table"], conflicts_with_all = OF_THIS_MACHINE)]
     pub(crate) resume: Option<JobArn>,
 }
 
@@ -119,6 +119,7 @@ async fn resume(args: &Args, arn: &JobArn, ui: &Ui) -> Result<ExitCode, Error> {
             .hint(format!("`{}`", invocation(&format!("ddb-import prod --resume {arn}")))));
     }
     let table = Table::connect(args.target.target, &args.dynamo, arn.table.clone(), ui).await?;
+    arn.refuse_elsewhere(table.db())?;
     let ended = wait_for(&table, &arn.text, ui).await?;
     show(&ended, ui)
 }
@@ -372,21 +373,21 @@ async fn wait_for(table: &Table, arn: &str, ui: &Ui) -> Result<ExportDescription
                 .db()
                 .unlikely("ask how the export is", &"the answer has no ExportDescription"));
         };
-        Ok(match export.export_status() {
-            Some(ExportStatus::Completed | ExportStatus::Failed) => Look::Ended(export),
-            Some(status) => Look::GoesOn(status.as_str().to_owned()),
-            None => Look::GoesOn("no status".to_owned()),
-        })
+        match export.export_status() {
+            Some(ExportStatus::Completed | ExportStatus::Failed) => Ok(Look::Ended(export)),
+            Some(status @ ExportStatus::InProgress) => Ok(Look::GoesOn(status.as_str().to_owned())),
+            status => Err(table.db().unlikely(
+                "ask how the export is",
+                &format!("its status is {}", status.map_or("missing", ExportStatus::as_str)),
+            )),
+        }
     };
     wait("exporting", ui, look).await.map_err(|error| match error.exit_kind() {
         Exit::Interrupted => error.cause("the export goes on in DynamoDB").hint(format!(
             "`{}` waits for it",
             invocation(&format!("ddb-export prod --resume {arn}"))
         )),
-        _ => error.hint(format!(
-            "the export may go on: `{}`",
-            invocation(&format!("ddb-export prod --resume {arn}"))
-        )),
+        _ => error,
     })
 }
 
@@ -408,14 +409,15 @@ fn show(export: &ExportDescription, ui: &Ui) -> Result<ExitCode, Error> {
         .hint("the table is as it was; what is in the bucket already stays there, and is not whole")
         .hint("the bucket has to be there, and its policy and yours have to allow s3:PutObject and s3:AbortMultipartUpload"));
     }
-    let items = usize::try_from(export.item_count().unwrap_or_default()).unwrap_or_default();
+    let items = export.item_count().and_then(|items| usize::try_from(items).ok());
     ui.note(format_args!(
         "exported {} as of {}; billed for {}",
-        count(items, "item"),
+        items.map_or("an unknown number of items".to_owned(), |items| count(items, "item")),
         time(export.export_time()),
-        bytes(export.billed_size_bytes().unwrap_or_default())
+        export.billed_size_bytes().map_or("an unknown size".to_owned(), bytes)
     ));
-    let Some(manifest) = export.export_manifest() else { return Ok(ExitCode::SUCCESS) };
+    let manifest = export.export_manifest().filter(|_| !location.bucket.is_empty());
+    let Some(manifest) = manifest else { return Ok(ExitCode::SUCCESS) };
     let folder = manifest.rsplit_once('/').map_or("", |(folder, _)| folder);
     ui.note(format_args!("its manifest is s3://{}/{manifest}", location.bucket));
     ui.note(format_args!(

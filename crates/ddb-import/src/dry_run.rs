@@ -67,7 +67,7 @@ pub(crate) fn run(
         return shown.map(|()| ExitCode::SUCCESS);
     }
     let bad = count(usize::try_from(counts.rejected).unwrap_or(usize::MAX), "bad line");
-    Err(Error::new(bad).hint("fix them, or collect them with --rejects FILE"))
+    Err(Error::new(bad).hint("collect them with --rejects FILE and fix them there, or fix them (not in an export: it is verified)"))
 }
 
 fn warn_of(counts: &mut Counts, place: &str, why: &str, ui: &Ui) {

@@ -66,7 +66,7 @@ pub(crate) struct FromS3Args {
     no_wait: bool,
 
     /// Wait for an import that was started before
-    #[arg(long, value_name = "ARN", conflicts_with = "from", conflicts_with_all = OF_THIS_MACHINE)]
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["from", "table"], conflicts_with_all = OF_THIS_MACHINE)]
     resume: Option<JobArn>,
 }
 
@@ -144,6 +144,18 @@ impl Import {
             }
         };
         let (prefix, is_export) = prefix_of(from);
+        let last = from.prefix.rsplit('/').next().unwrap_or_default();
+        if last.starts_with("manifest-") || last.ends_with(".json.gz") {
+            return Err(Error::usage(format!(
+                "`{from}` is a file, and DynamoDB imports all that begins so, up to a slash"
+            ))
+            .hint("name the folder: that of an export has `AWSDynamoDB/` before it"));
+        }
+        let is_other = |kind| args.s3.compression.is_some_and(|given| given != kind);
+        if is_export && (is_other(Compression::Gzip) || format != InputFormat::DynamodbJson) {
+            return Err(Error::usage("an export of DynamoDB is dynamodb-json, packed with gzip")
+                .hint("leave --format and --compression out"));
+        }
         let compression = match args.s3.compression {
             Some(Compression::Gzip) => InputCompressionType::Gzip,
             Some(Compression::Zstd) => InputCompressionType::Zstd,
@@ -186,6 +198,7 @@ async fn resume(args: &Args, arn: &JobArn, target: Target, ui: &Ui) -> Result<Ex
             .hint(format!("`{}`", invocation(&format!("ddb-export prod --resume {arn}")))));
     }
     let table = Table::connect(target, &args.dynamo, arn.table.clone(), ui).await?;
+    arn.refuse_elsewhere(table.db())?;
     let ended = wait_for(&table, &arn.text, ui).await?;
     Report::of(&table, ended).await.show(args, ui)
 }
@@ -218,7 +231,9 @@ async fn start(args: &Args, import: &Import, target: Target, ui: &Ui) -> Result<
         return Err(table.db().unlikely("start an import", &"the answer has no ImportArn"));
     };
     // On stdout before the wait, so that a script has it whatever comes.
-    if !args.output.json() {
+    if args.output.json() {
+        ui.note(format_args!("started {arn}"));
+    } else {
         ui.line(arn)?;
     }
     if args.s3.no_wait {
@@ -343,14 +358,21 @@ async fn wait_for(table: &Table, arn: &str, ui: &Ui) -> Result<ImportTableDescri
             return Ok(Look::Ended(import));
         }
         // Its counters stay at 0 until it is over.
-        let status = import.import_status().map_or("no status", ImportStatus::as_str);
-        Ok(Look::GoesOn(status.to_owned()))
+        match import.import_status() {
+            Some(status @ (ImportStatus::InProgress | ImportStatus::Cancelling)) => {
+                Ok(Look::GoesOn(status.as_str().to_owned()))
+            }
+            status => Err(table.db().unlikely(
+                "ask how the import is",
+                &format!("its status is {}", status.map_or("missing", ImportStatus::as_str)),
+            )),
+        }
     };
     wait("importing", ui, look).await.map_err(|error| match error.exit_kind() {
         Exit::Interrupted => error
             .cause(format!("the import {GOES_ON}"))
             .hint(format!("`{}` waits for it", resumed(arn))),
-        _ => error.hint(format!("the import may go on: `{}`", resumed(arn))),
+        _ => error,
     })
 }
 
@@ -411,13 +433,13 @@ impl Report {
         };
         if import.import_status() != Some(&ImportStatus::Completed) {
             let status = import.import_status().map_or("no status", ImportStatus::as_str);
-            return Err(told(
-                Error::new(format!(
-                    "the import is {status}: {}",
-                    import.failure_code().unwrap_or("no reason is given")
-                ))
-                .cause(import.failure_message().unwrap_or("no message is given")),
-            ));
+            return Err(told(import.failure_message().into_iter().fold(
+                Error::new(match import.failure_code() {
+                    Some(code) => format!("the import is {status}: {code}"),
+                    None => format!("the import is {status}"),
+                }),
+                Error::cause,
+            )));
         }
         if bad > 0 {
             return Err(told(Error::new(format!("{} not written", of_items(bad)))));

@@ -1,6 +1,5 @@
 //! The input as records: lines, or rows of CSV, with where each of them is.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -38,9 +37,6 @@ impl Source {
     }
 }
 
-/// A data file that is not begun: the lines that it has are known.
-type Next = (PathBuf, u64);
-
 /// How far into the input: everything before it is done, or read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Position {
@@ -62,10 +58,8 @@ pub(crate) struct Records {
     name: Arc<str>,
     /// lines of the files before it
     lines_before: u64,
-    /// lines that it has, where they are known
-    lines: Option<u64>,
-    /// files behind it
-    next: VecDeque<Next>,
+    /// the export, which of its files comes next, and the one that is read
+    export: Option<(Arc<S3Export>, usize, Option<File>)>,
     position: Position,
     /// the line of the file that the record begins at, from 1
     first_line: u64,
@@ -124,7 +118,7 @@ impl Records {
     pub(crate) fn open(source: &Source, quotes: bool, hashed: bool) -> Result<Self, Error> {
         let taken = Arc::new(AtomicU64::new(0));
         let name = source.name();
-        let mut next = VecDeque::new();
+        let mut export = None;
         let (reader, size): (Box<dyn Read + Send>, _) = match source {
             Source::Stdin => (sniffing(io::stdin()), None),
             Source::File(file) => {
@@ -133,9 +127,9 @@ impl Records {
                 let size = metadata.is_file().then_some(metadata.len());
                 (sniffing(Counting(open, Arc::clone(&taken))), size)
             }
-            Source::S3Export(export) => {
-                next.extend(export.files.iter().map(|file| (file.path.clone(), file.items)));
-                (Box::new(io::empty()), export.size())
+            Source::S3Export(of) => {
+                export = Some((Arc::clone(of), 0, None));
+                (Box::new(io::empty()), of.size())
             }
         };
         Ok(Self {
@@ -144,8 +138,7 @@ impl Records {
             hashed,
             name: name.into(),
             lines_before: 0,
-            lines: None,
-            next,
+            export,
             position: Position::default(),
             first_line: 0,
             record: Vec::new(),
@@ -174,21 +167,36 @@ impl Records {
         }
     }
 
-    /// Goes to the next file. `false`: there is none.
+    /// Goes to the next data file of an export. `false`: there is none.
     fn begin_next(&mut self) -> Result<bool, Error> {
-        let here = self.position.line - self.lines_before;
-        if let Some(lines) = self.lines.filter(|lines| *lines != here) {
-            return Err(Error::new(format!("`{}` changed while it was read", self.name))
-                .cause(format!("it had {lines} lines, and now it has {here}")));
+        let Some((export, next, reading)) = &mut self.export else { return Ok(false) };
+        if let (Some(file), Some(done)) = (reading.take(), next.checked_sub(1)) {
+            let done = &export.files[done];
+            done.refuse_another(&file)?;
+            let lines = self.position.line - self.lines_before;
+            if lines != done.items {
+                return Err(Error::new(format!("`{}` changed while it was read", self.name))
+                    .cause(format!("it had {} lines, and now it has {lines}", done.items)));
+            }
         }
-        let Some((path, lines)) = self.next.pop_front() else { return Ok(false) };
-        self.name = path.display().to_string().into();
-        let file = File::open(&path).map_err(|error| cannot_read(&self.name, &error))?;
-        let file = sniffing(Counting(file, Arc::clone(&self.taken)));
-        self.reader = BufReader::with_capacity(BUFFER_BYTES, file);
+        let Some(file) = export.files.get(*next) else { return Ok(false) };
+        *next += 1;
+        self.name = file.path.display().to_string().into();
+        let opened = File::open(&file.path).and_then(|open| Ok((open.try_clone()?, open)));
+        let (kept, open) = opened.map_err(|error| cannot_read(&self.name, &error))?;
+        file.refuse_another(&open)?;
+        *reading = Some(kept);
+        let unpacked = sniffing(Counting(open, Arc::clone(&self.taken)));
+        self.reader = BufReader::with_capacity(BUFFER_BYTES, unpacked);
         self.lines_before = self.position.line;
-        self.lines = Some(lines);
         Ok(true)
+    }
+
+    /// The lines of the file that is read, where they are known.
+    fn lines_here(&self) -> u64 {
+        let export = self.export.as_ref();
+        let file = export.and_then(|(export, next, _)| export.files.get(next.checked_sub(1)?));
+        file.map_or(0, |file| file.items)
     }
 
     /// Just behind the last record.
@@ -321,7 +329,7 @@ impl Records {
             let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             if length == 0 {
                 // As many as it has: what differs is seen by the hash.
-                self.position.line = self.lines_before + self.lines.unwrap_or_default();
+                self.position.line = self.lines_before + self.lines_here();
                 if self.begin_next()? {
                     continue;
                 }

@@ -410,7 +410,7 @@ pub(crate) fn warn_of_line(number: u64, place: &str, why: &str, ui: &Ui) {
 
 fn bad_line(place: &str, why: &str) -> Error {
     Error::new(format!("{place}: {}", printable(why)))
-        .hint("fix the line and run it again, or collect such lines with --rejects FILE")
+        .hint("collect such lines with --rejects FILE and fix them there, or fix the line (not in an export: it is verified)")
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use ops_common::dynamodb::capacity::{Units, limit};
 use ops_common::dynamodb::format::ItemFormat;
 use ops_common::dynamodb::scan::Segments;
 use ops_common::dynamodb::table::{Table, size};
-use ops_common::error::Error;
+use ops_common::error::{Error, Exit};
 use ops_common::files::refuse_same_file;
 use ops_common::target::Target;
 use ops_common::ui::Ui;
@@ -167,14 +167,9 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let table = Table::connect(target, &args.dynamo, &name, ui).await?;
     let live = table.existing().await?;
     let mut parser = Parser::new(format, Rules::of(&live));
-    if let Source::S3Export(export) = &source {
-        export.verify(ui)?;
-        if export.has_changes {
-            parser.changes = Some(Changes::of(&source, &parser.rules, ui)?);
-        }
-    }
     let header = read_header(&mut records, &mut parser)?;
     if args.dry_run {
+        verify(&source, &mut parser, ui).await?;
         return dry_run::run(records, &parser, &args.output, ui);
     }
 
@@ -199,6 +194,8 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         Checked::new(path, begin.rejects_bytes, header.as_deref(), again)
     });
     let rejects = rejects.transpose()?;
+    // Last, since it can take hours.
+    verify(&source, &mut parser, ui).await?;
     let limit = limit(args.max_wcu, target, &live, Units::Write, ui);
     let permit = ask(&change, &args, &source, &table, &live, ui).await?;
 
@@ -216,6 +213,28 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     job.end(interrupted, &args, ui)
 }
 
+/// Looks at every data file of an export, and at the keys of changes.
+///
+/// # Errors
+/// Where one is not what DynamoDB wrote; Ctrl-C.
+async fn verify(source: &Source, parser: &mut Parser, ui: &Ui) -> Result<(), Error> {
+    let Source::S3Export(export) = source else { return Ok(()) };
+    let (verified, shown) = (Arc::clone(export), ui.clone());
+    let verifying = tokio::task::spawn_blocking(move || verified.verify(&shown));
+    tokio::select! {
+        done = verifying => {
+            done.map_err(|error| Error::new("the verification stopped").cause(error))??;
+        }
+        _ = tokio::signal::ctrl_c() => {
+            return Err(Error::new("interrupted").cause("nothing is written").exit(Exit::Interrupted));
+        }
+    }
+    if export.has_changes {
+        parser.changes = Some(Changes::of(source, &parser.rules, ui)?);
+    }
+    Ok(())
+}
+
 fn source_of(args: &Args) -> Result<Source, Error> {
     let Some(file) = &args.file else { return Err(Error::usage("no FILE is named")) };
     if file.as_os_str() != "-" && file.is_dir() {
@@ -227,6 +246,21 @@ fn source_of(args: &Args) -> Result<Source, Error> {
             "--part takes a share of an export's data files, and this is no folder",
         )
         .hint("name the folder that has `manifest-summary.json`"));
+    }
+    if matches!(
+        file.file_name().and_then(|name| name.to_str()),
+        Some("manifest-summary.json" | "manifest-files.json")
+    ) {
+        return Err(Error::usage(format!("`{}` is a manifest of an export", file.display()))
+            .hint("name its folder"));
+    }
+    if args.format.is_none()
+        && ItemFormat::of_file(file).is_none()
+        && file.as_os_str() != "-"
+        && !file.exists()
+    {
+        return Err(Error::new(format!("there is no `{}`", file.display()))
+            .hint("name a file or a folder that is there, or `-` for standard input"));
     }
     Ok(match file.to_str() {
         Some("-") => Source::Stdin,
@@ -242,6 +276,11 @@ fn check_files(args: &Args, source: &Source) -> Result<(), Error> {
     }
     if args.rejects.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Error::usage("--rejects takes a file, not `-`"));
+    }
+    if let Source::S3Export(export) = source {
+        for (option, file) in [("--rejects", &args.rejects), ("--checkpoint", &args.checkpoint)] {
+            file.as_ref().map_or(Ok(()), |file| export.refuse_inside(option, file))?;
+        }
     }
     let named = [
         ("FILE", args.file.as_ref().filter(|_| matches!(source, Source::File(_)))),

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 
 use flate2::read::MultiGzDecoder;
@@ -61,6 +62,21 @@ pub(crate) struct DataFile {
     pub(crate) path: PathBuf,
     pub(crate) items: u64,
     md5: String,
+    /// which file it was that was verified, and when it was written last
+    verified: OnceLock<Stamp>,
+}
+
+/// A file as far as its folder tells: another one, or one that is written, differs.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp([i64; 3], [u64; 2]);
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let is = file.metadata()?;
+        let time = [is.mtime(), is.mtime_nsec()];
+        let size = i64::try_from(is.size()).unwrap_or(i64::MAX);
+        Ok(Self([time[0], time[1], size], [is.dev(), is.ino()]))
+    }
 }
 
 /// The data files of one export, or a share of them, in the manifest's order.
@@ -85,7 +101,7 @@ impl S3Export {
     /// not name one that is; where the export is none of items as DynamoDB's JSON.
     pub(crate) fn open(folder: &Path, share: Share) -> Result<Self, Error> {
         let folder = find(folder)?;
-        let summary: Summary = parse(&folder.join(SUMMARY), &manifest(&folder, SUMMARY)?)?;
+        let summary: Summary = parse(&folder.join(SUMMARY), 1, &manifest(&folder, SUMMARY)?)?;
         let has_changes = has_changes(&folder, &summary)?;
         if has_changes && share.of > 1 {
             return Err(Error::usage(
@@ -95,14 +111,19 @@ impl S3Export {
         }
         let path = folder.join(FILES);
         let text = manifest(&folder, FILES)?;
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        let entries: Vec<Entry> = lines.map(|line| parse(&path, line)).collect::<Result<_, _>>()?;
-        let items: u64 = entries.iter().map(|entry| entry.item_count).sum();
-        if items != summary.item_count {
-            return Err(damaged(&folder).cause(format!(
-                "`{FILES}` has files of {items} items, and `{SUMMARY}` says {}",
-                summary.item_count
-            )));
+        let lines = text.split(|byte| *byte == b'\n').enumerate();
+        let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+        let entries = lines.map(|(number, line)| parse(&path, number + 1, line));
+        let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
+        // As many as no `u64` can count are wrong like any other number.
+        let items: u128 = entries.iter().map(|entry| u128::from(entry.item_count)).sum();
+        if items != u128::from(summary.item_count) {
+            return Err(damaged(&folder)
+                .cause(format!(
+                    "`{FILES}` has files of {items} items, and `{SUMMARY}` says {}",
+                    summary.item_count
+                ))
+                .hint(CONTRADICT));
         }
         let all = data_files(&folder, has_changes, &entries)?;
         let all_files = all.len();
@@ -117,12 +138,14 @@ impl S3Export {
         let missing: Vec<&Path> =
             files.iter().map(|file| &*file.path).filter(|path| !path.is_file()).collect();
         if !missing.is_empty() {
-            return Err(damaged(&folder).cause(format!(
-                "{} of {} missing: {}",
-                count(missing.len(), "data file"),
-                files.len(),
-                named(missing.iter().map(|path| path.display().to_string()))
-            )));
+            return Err(damaged(&folder)
+                .cause(format!(
+                    "{} of {} not there, or no file: {}",
+                    count(missing.len(), "data file"),
+                    files.len(),
+                    named(missing.iter().map(|path| path.display().to_string()))
+                ))
+                .hint(AGAIN));
         }
         Ok(Self {
             folder,
@@ -132,6 +155,23 @@ impl S3Export {
             table_arn: summary.table_arn,
             has_changes,
         })
+    }
+
+    /// # Errors
+    /// Where `file` would be taken for a data file.
+    pub(crate) fn refuse_inside(&self, option: &str, file: &Path) -> Result<(), Error> {
+        let folder = |path: &Path| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            parent.unwrap_or(Path::new(".")).canonicalize().ok()
+        };
+        let data = self.files.first().and_then(|first| folder(&first.path));
+        if data.is_some() && folder(file) == data {
+            return Err(Error::usage(format!(
+                "{option} is in the folder of the export's data files"
+            ))
+            .hint("name a file elsewhere: that folder is compared with the manifest"));
+        }
+        Ok(())
     }
 
     /// As messages name it.
@@ -196,11 +236,16 @@ impl S3Export {
         for (path, why) in bad.iter().take(MOST_NAMED) {
             ui.warn(format_args!("{}: {why}", path.display()));
         }
-        Err(damaged(&self.folder).cause(format!(
-            "{} of {} not what the manifest says",
-            bad.len(),
-            count(self.files.len(), "data file")
-        )))
+        Err(damaged(&self.folder)
+            .cause(format!(
+                "of {}, {} not what the manifest says",
+                count(self.files.len(), "data file"),
+                if bad.len() == 1 { "1 is".to_owned() } else { format!("{} are", bad.len()) }
+            ))
+            // A sync by itself leaves a file of the same size and time as it is.
+            .hint(
+                "delete what is named, or make it readable, and download it again: `aws s3 sync`",
+            ))
     }
 
     fn items(&self) -> u64 {
@@ -209,9 +254,23 @@ impl S3Export {
 }
 
 impl DataFile {
+    /// # Errors
+    /// Where `file`, which was opened as this one, is not what was verified.
+    pub(crate) fn refuse_another(&self, file: &File) -> Result<(), Error> {
+        let is = Stamp::of(file).ok();
+        if self.verified.get().is_none_or(|verified| is.as_ref() == Some(verified)) {
+            return Ok(());
+        }
+        Err(Error::new(format!("`{}` changed after it was verified", self.path.display()))
+            .hint("does a download still run? Once it is done, run it again: what is written is written once more"))
+    }
+
     /// The checksum is of the packed bytes, and the items are counted in the same pass.
     fn verify(&self) -> Result<(), String> {
         let file = File::open(&self.path).map_err(|error| error.to_string())?;
+        let stamp = Stamp::of(&file).map_err(|error| error.to_string())?;
+        // Some say nothing with no bytes rather than with none packed.
+        let is_empty = stamp.0[2] == 0;
         let mut packed = Hashing { file, md5: Md5::new() };
         let mut reader =
             MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER_BYTES, &mut packed));
@@ -219,6 +278,7 @@ impl DataFile {
         let (mut items, mut last) = (0, b'\n');
         let unpacked = loop {
             match reader.read(&mut buffer) {
+                Err(_) if is_empty => break Ok(()),
                 Ok(0) => break Ok(()),
                 Ok(length) => {
                     let piece = &buffer[..length];
@@ -241,6 +301,7 @@ impl DataFile {
         if items != self.items {
             return Err(format!("it has {items} items, and the manifest says {}", self.items));
         }
+        let _ = self.verified.set(stamp);
         Ok(())
     }
 }
@@ -281,12 +342,20 @@ fn find(folder: &Path) -> Result<PathBuf, Error> {
     exports.sort();
     match exports.len() {
         1 => Ok(exports.remove(0)),
-        0 => Err(Error::new(format!(
-            "`{}` is a folder without an export of DynamoDB",
-            folder.display()
-        ))
-        .cause(format!("there is no `{SUMMARY}` in it"))
-        .hint("name the folder that has it, or a file of items")),
+        0 => {
+            let error = Error::new(format!(
+                "`{}` is a folder without an export of DynamoDB",
+                folder.display()
+            ))
+            .cause(format!("there is no `{SUMMARY}` in it"));
+            let above = folder.canonicalize().ok().and_then(|path| Some(path.parent()?.to_owned()));
+            Err(match above.filter(|above| is_export(above)) {
+                Some(above) => {
+                    error.hint(format!("name the export's folder: `{}`", above.display()))
+                }
+                None => error.hint("name the folder that has it, or a file of items"),
+            })
+        }
         number => Err(Error::new(format!("`{}` has {number} exports", folder.display())).hint(
             format!("name one: {}", named(exports.iter().map(|path| path.display().to_string()))),
         )),
@@ -299,19 +368,23 @@ fn manifest(folder: &Path, name: &str) -> Result<Vec<u8>, Error> {
     let text = read(&path)?;
     let checksum = ["md5", "checksum"].map(|extension| path.with_extension(extension));
     let Some(checksum) = checksum.iter().find(|path| path.is_file()) else {
-        return Err(damaged(folder).cause(format!(
-            "there is no checksum of `{name}`: neither `{}` nor `{}`",
-            checksum[0].display(),
-            checksum[1].display()
-        )));
+        return Err(damaged(folder)
+            .cause(format!(
+                "there is no checksum of `{name}`: neither `{}` nor `{}`",
+                checksum[0].display(),
+                checksum[1].display()
+            ))
+            .hint(AGAIN));
     };
     let (said, is) = (read(checksum)?, base64(&Md5::digest(&text)));
     if said.trim_ascii() != is.as_bytes() {
-        return Err(damaged(folder).cause(format!(
-            "the MD5 of `{name}` is {is}, and `{}` says {}",
-            checksum.display(),
-            String::from_utf8_lossy(said.trim_ascii())
-        )));
+        return Err(damaged(folder)
+            .cause(format!(
+                "the MD5 of `{name}` is {is}, and `{}` says {}",
+                checksum.display(),
+                String::from_utf8_lossy(said.trim_ascii())
+            ))
+            .hint("delete both, and download them again: `aws s3 sync`"));
     }
     Ok(text)
 }
@@ -326,9 +399,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Error> {
+fn parse<T: DeserializeOwned>(path: &Path, line: usize, text: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(text).map_err(|error| {
-        Error::new(format!("`{}` is no manifest of an export", path.display())).cause(error)
+        Error::new(format!("`{}` is no manifest of an export", path.display()))
+            .cause(format!("line {}, column {}: {error}", line + error.line() - 1, error.column()))
+            .hint(CONTRADICT)
     })
 }
 
@@ -340,7 +415,7 @@ fn has_changes(folder: &Path, summary: &Summary) -> Result<bool, Error> {
     let folder = folder.display();
     if summary.output_format != "DYNAMODB_JSON" {
         return Err(Error::new(format!("`{folder}` is an export as {}", summary.output_format))
-            .hint("export the table again with `--export-format DYNAMODB_JSON`"));
+            .hint("export the table again as DYNAMODB_JSON, as `ddb-export prod --to` does"));
     }
     match summary.export_type.as_deref() {
         None | Some("FULL_EXPORT") => return Ok(false),
@@ -388,13 +463,13 @@ fn data_files(folder: &Path, has_changes: bool, entries: &[Entry]) -> Result<Vec
     let files = entries.iter().map(|entry| {
         let name = entry.data_file_s3_key.rsplit('/').next().unwrap_or_default();
         if name.is_empty() || names.insert(name, ()).is_some() {
-            return Err(damaged(folder).cause(format!(
-                "`{FILES}` names `{}` twice, or not at all",
-                entry.data_file_s3_key
-            )));
+            return Err(damaged(folder)
+                .cause(format!("`{FILES}` names the file of `{}` twice", entry.data_file_s3_key))
+                .hint(CONTRADICT));
         }
         let md5 = entry.md5_checksum.clone();
-        Ok(DataFile { path: data.join(name), items: entry.item_count, md5 })
+        let path = data.join(name);
+        Ok(DataFile { path, items: entry.item_count, md5, verified: OnceLock::new() })
     });
     let files = files.collect::<Result<_, _>>()?;
     if is_shared {
@@ -405,27 +480,36 @@ fn data_files(folder: &Path, has_changes: bool, entries: &[Entry]) -> Result<Vec
         Err(error) if error.kind() == io::ErrorKind::NotFound && entries.is_empty() => {
             return Ok(files);
         }
-        Err(error) => return Err(damaged(folder).cause(format!("`{}`: {error}", data.display()))),
+        Err(error) => {
+            return Err(damaged(folder)
+                .cause(format!("`{}`: {error}", data.display()))
+                .hint(AGAIN));
+        }
     };
     let extra = there.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut extra: Vec<String> = extra.filter(|name| !names.contains_key(&**name)).collect();
+    // Those that a file manager leaves are nobody's data.
+    let mut extra: Vec<String> =
+        extra.filter(|name| !names.contains_key(&**name) && !name.starts_with('.')).collect();
     if !extra.is_empty() {
         extra.sort();
-        return Err(damaged(folder).cause(format!(
-            "{} in `{}` that `{FILES}` does not name: {}",
-            count(extra.len(), "file"),
-            data.display(),
-            named(extra.into_iter())
-        )));
+        return Err(damaged(folder)
+            .cause(format!(
+                "{} in `{}` that `{FILES}` does not name: {}",
+                count(extra.len(), "file"),
+                data.display(),
+                named(extra.into_iter())
+            ))
+            .hint("move it out of there, if it is none of the export's; else download the export again"));
     }
     Ok(files)
 }
 
 const AGAIN: &str = "download the export again: `aws s3 sync`";
+const CONTRADICT: &str =
+    "its checksum is right, so that downloading it again changes nothing: export the table again";
 
 fn damaged(folder: &Path) -> Error {
     Error::new(format!("the export in `{}` is not whole; nothing is written", folder.display()))
-        .hint(AGAIN)
 }
 
 /// The first ones, and how many more there are.

@@ -189,9 +189,9 @@ impl TableDefinition {
             String::from_utf8(bytes).map_err(|error| io::Error::other(error.utf8_error()))
         });
         let text = text.map_err(|error| {
-            Error::new(format!("cannot read the definition `{shown}`")).cause(error).hint(
-                "--schema names a CreateTable request; without it the compiled-in one is taken",
-            )
+            Error::new(format!("cannot read the definition `{shown}`"))
+                .cause(error)
+                .hint("--schema names a CreateTable request as JSON")
         })?;
         Self::parse(&text, &shown)
     }

@@ -139,6 +139,8 @@ fn a_table_is_made_of_an_export_and_waited_for() {
     .concat();
     let run = import(&world, &proxy, &arguments).succeeds();
     assert_eq!(run.json()["written"], 104);
+    let run = run.says(&format!("started {ARN}\n"));
+    assert_eq!(run.json()["rejected"], 0);
     let asked = &requests(&proxy, "ImportTable")[1];
     assert_eq!(asked["S3BucketSource"]["S3KeyPrefix"], "2026-1/");
     assert_eq!(
@@ -202,7 +204,7 @@ fn an_import_that_is_not_whole_says_what_is_where() {
             3,
             "error: the import is FAILED: ItemValidationError\n",
         ),
-        ("CANCELLED", counts(20, 20, 0), 3, "error: the import is CANCELLED: no reason is given\n"),
+        ("CANCELLED", counts(20, 20, 0), 3, "error: the import is CANCELLED\n"),
         ("COMPLETED", counts(104, 100, 4), 3, "error: 4 items not written\n"),
         ("COMPLETED", counts(104, 0, 104), 1, "error: 104 items not written\n"),
         (
@@ -285,6 +287,25 @@ fn what_cannot_be_imported_is_said_before_anything_is_started() {
             .ends_with(1)
             .says(says);
     }
+    for (from, says) in [
+        (
+            format!("{FROM}/manifest-summary.json"),
+            "is a file, and DynamoDB imports all that begins so",
+        ),
+        (format!("{FROM}/data/a.json.gz"), "is a file, and DynamoDB imports all that begins so"),
+    ] {
+        import(&world, &proxy, &["--from", &from, "--schema", &good, "--table", "copy", "--yes"])
+            .ends_with(2)
+            .says(says);
+    }
+    for more in [["--format", "csv"], ["--compression", "none"]] {
+        with(&[&["--table", "copy"], &more[..]].concat())
+            .ends_with(2)
+            .says("an export of DynamoDB is dynamodb-json, packed with gzip");
+    }
+    let unknown = state("PAUSED", &json!({}));
+    let paused = dynamodb(&world, begins, move |_| is(&unknown));
+    import(&world, &paused, &["--resume", ARN]).ends_with(1).says("its status is PAUSED");
     import(&world, &proxy, &["--resume", &ARN.replace("/import/", "/export/")])
         .ends_with(2)
         .says("is an export\n");

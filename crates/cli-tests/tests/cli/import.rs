@@ -179,7 +179,7 @@ fn a_bad_line_has_its_place_and_ends_the_run() {
         assert_eq!(Ledger::of(&run).counts(), [1, 1, 0], "{bad}");
         run.says(&format!("error: {file}:3: "))
             .says(why)
-            .says("hint: fix the line and run it again, or collect such lines with --rejects FILE");
+            .says("hint: collect such lines with --rejects FILE and fix them there, or fix the line (not in an export: it is verified)");
         assert_eq!(table(&world, "cruddur-messages"), [line(1, "good")]);
     }
 }

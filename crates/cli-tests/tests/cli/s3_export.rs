@@ -108,7 +108,11 @@ fn an_export_that_is_not_whole_is_refused_before_anything_is_written() {
             |export| export.summary["itemCount"] = json!(1001),
             "`manifest-files.json` has files of 1000 items, and `manifest-summary.json` says 1001",
         ),
-        ("missing", |export| drop(export.data.remove(5)), "1 data file of 8 missing: `"),
+        (
+            "missing",
+            |export| drop(export.data.remove(5)),
+            "1 data file of 8 not there, or no file: `",
+        ),
         (
             "extra",
             |export| export.data.push(("stray.json.gz".to_owned(), packed(&line(1, "a")))),
@@ -120,7 +124,7 @@ fn an_export_that_is_not_whole_is_refused_before_anything_is_written() {
                 export.entries[3] = export.entries[2].clone();
                 export.summary["itemCount"] = json!(1143);
             },
-            "twice, or not at all",
+            "data/00000000000000000000000002.json.gz` twice",
         ),
     ];
     for (name, change, says) in in_memory {
@@ -137,7 +141,7 @@ fn an_export_that_is_not_whole_is_refused_before_anything_is_written() {
                     at.display()
                 ))
                 .says(says)
-                .says("hint: download the export again: `aws s3 sync`\n");
+                .says("  hint: ");
         }
     }
     let on_disk: [(&str, Damage, &str); 4] = [
@@ -170,11 +174,7 @@ fn an_export_that_is_not_whole_is_refused_before_anything_is_written() {
         let at = folder(&world, name);
         export().0.write(&at);
         change(&at);
-        import(&world, &at, &[])
-            .ends_with(1)
-            .prints_only("")
-            .says("download the export again")
-            .says(says);
+        import(&world, &at, &[]).ends_with(1).prints_only("").says(says).says("download");
     }
     assert_eq!(table(&world, "cruddur-messages"), [""; 0]);
 }
@@ -186,7 +186,7 @@ fn what_is_no_full_export_as_json_is_refused_by_name() {
         (
             "outputFormat",
             "ION",
-            "is an export as ION\n  hint: export the table again with `--export-format DYNAMODB_JSON`\n",
+            "is an export as ION\n  hint: export the table again as DYNAMODB_JSON, as `ddb-export prod --to` does\n",
         ),
         (
             "exportType",
@@ -247,7 +247,9 @@ fn machines_that_share_an_export_write_all_of_it() {
         let run = import(&world, &at, &["--part", part]).succeeds();
         written += Ledger::of(&run).written;
     }
-    import(&world, &at, &["--part", "2/3"]).ends_with(1).says("1 data file of 3 missing");
+    import(&world, &at, &["--part", "2/3"])
+        .ends_with(1)
+        .says("1 data file of 3 not there, or no file");
     export.write(&at);
     let run = import(&world, &at, &["--part", "2/3"]).succeeds();
     let run = run.says("verified 3 data files of 8 with ");
@@ -264,6 +266,70 @@ fn a_dry_run_verifies_all_and_writes_nothing() {
     assert_eq!(run.json()["read"], 1000);
     run.says("verified 8 data files with 1000 items").says("nothing is written (--dry-run)");
     assert_eq!(table(&world, "cruddur-messages"), [""; 0]);
+}
+
+/// Counts that no number can hold are wrong like others; no bytes at all are no items; and
+/// what a file manager leaves in the folder is nobody's.
+#[test]
+fn odd_manifests_and_files() {
+    let world = world();
+    let (mut export, _) = export();
+    for entry in &mut export.entries {
+        entry["itemCount"] = json!(u64::MAX);
+    }
+    let at = folder(&world, "huge");
+    export.write(&at);
+    import(&world, &at, &[]).ends_with(1).says("has files of 147573952589676412920 items");
+    export.entries[2] = json!({"itemCount": -1, "md5Checksum": "", "dataFileS3Key": "a"});
+    export.write(&at);
+    import(&world, &at, &[])
+        .ends_with(1)
+        .says("manifest-files.json` is no manifest of an export\n  cause: line 3, column ");
+    let mut nothing = S3Export::full("AWSDynamoDB/", &[lines(3), String::new()]);
+    nothing.data[1].1.clear();
+    nothing.entries[1]["md5Checksum"] = json!(md5(b""));
+    let at = folder(&world, "nothing");
+    nothing.write(&at);
+    std::fs::write(at.join("data/.DS_Store"), "x").expect("a file");
+    assert_eq!(Ledger::of(&import(&world, &at, &[]).succeeds()).counts(), [3, 0, 0]);
+    import(&world, &at.join("data"), &[])
+        .ends_with(1)
+        .says(&format!("hint: name the export's folder: `{}`\n", at.display()));
+    import(&world, &at.join("manifest-summary.json"), &[])
+        .ends_with(2)
+        .says("is a manifest of an export\n  hint: name its folder\n");
+    import(&world, &at.join("gone"), &[]).ends_with(1).says("error: there is no `");
+    let inside = at.join("data/mark");
+    for option in ["--checkpoint", "--rejects"] {
+        import(&world, &at, &[option, inside.to_str().expect("text")])
+            .ends_with(2)
+            .says(&format!("error: {option} is in the folder of the export's data files\n"));
+    }
+}
+
+/// A download that still runs changes files that are verified already.
+#[test]
+fn a_data_file_that_changes_after_it_was_verified_ends_the_import() {
+    let world = world();
+    // More than is read ahead.
+    let text = lines(30_000);
+    let all: Vec<&str> = text.split_inclusive('\n').collect();
+    let files: Vec<String> = all.chunks(750).map(<[&str]>::concat).collect();
+    let at = folder(&world, "export");
+    let export = S3Export::full("AWSDynamoDB/", &files);
+    export.write(&at);
+    let said = world.folder().join("said");
+    let mut command = world.tool("ddb-import", &[at.to_str().expect("text"), "--max-wcu", "5000"]);
+    command.stderr(std::fs::File::create(&said).expect("a file")).stdout(Stdio::null());
+    let mut running = command.spawn().expect("spawn");
+    let read = || std::fs::read_to_string(&said).expect("text");
+    wait_for("the verification", || read().contains("verified 40 data files"));
+    // As good as the one that was there, and not it.
+    std::fs::write(at.join("data").join(&export.data[39].0), &export.data[1].1).expect("a file");
+    let status = running.wait().expect("wait");
+    let said = read();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("039.json.gz` changed after it was verified\n"), "{said}");
 }
 
 /// A bad line is named by its data file, and the line in it.

@@ -185,7 +185,8 @@ fn what_cannot_be_exported_is_said_before_anything_is_started() {
         .ends_with(1)
         .says("there is no table `none`");
     for (arguments, says) in [
-        (&["--to", "backups"][..], "a place in S3 like `s3://BUCKET/PREFIX`"),
+        (&["--to", "backups"][..], "a place in S3 like `s3://BUCKET/PREFIX`: 3 to 63 of"),
+        (&["--to", "s3://backups/../x"], "a place in S3 like"),
         (&["--to", TO, "--out", "a.json"], "cannot be used with"),
         (&["--to", TO, "--filter", "a = :a"], "cannot be used with"),
         (&["--to", TO, "--resume", ARN], "cannot be used with"),
@@ -265,6 +266,40 @@ fn an_export_that_fails_says_why_and_what_is_where() {
             .says(&format!("error: the export to s3://backups/2026 failed: {code}\n  cause: {message}\n"))
             .says("hint: the table is as it was; what is in the bucket already stays there, and is not whole\n");
     }
+}
+
+/// Nothing is made up of what an answer lacks, and a state that nobody knows is no reason
+/// to wait.
+#[test]
+fn an_answer_that_is_not_whole() {
+    let world = world();
+    let without = |names: &[&str]| {
+        let mut state = completed();
+        names.iter().for_each(|name| drop(state.as_object_mut().expect("an object").remove(*name)));
+        state
+    };
+    let nothing = without(&["ExportManifest", "ItemCount", "BilledSizeBytes"]);
+    let proxy = dynamodb(&world, begins(), move |_| is(nothing.clone()));
+    let run = export(&world, &proxy, &["--resume", ARN]).succeeds();
+    let run = run
+        .says("exported an unknown number of items as of 2026-10-26T")
+        .says("; billed for an unknown size\n");
+    assert!(!run.stderr.contains("s3 sync"), "{run}");
+    for (state, says) in [
+        (without(&["ExportStatus"]), "its status is missing"),
+        (state("CANCELLED"), "its status is CANCELLED"),
+    ] {
+        let proxy = dynamodb(&world, begins(), move |_| is(state.clone()));
+        export(&world, &proxy, &["--resume", ARN]).ends_with(1).says(says);
+    }
+    let elsewhere = ARN.replace("ca-central-1", "us-east-1");
+    let proxy = dynamodb(&world, begins(), |_| is(completed()));
+    export(&world, &proxy, &["--resume", &elsewhere])
+        .ends_with(1)
+        .says("error: the export is in us-east-1, and this acts in ca-central-1\n  hint: add --region us-east-1\n");
+    export(&world, &proxy, &["--resume", ARN, "--table", "a"])
+        .ends_with(2)
+        .says("cannot be used with");
 }
 
 /// Looks that are throttled, or get no answer, are repeated: the export goes on meanwhile.

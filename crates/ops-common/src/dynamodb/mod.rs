@@ -155,6 +155,12 @@ impl Dynamo {
         format!("{}  {}", self.target.label(), self.service.place())
     }
 
+    /// The region that it acts in.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.service.region
+    }
+
     /// What a call of the AWS CLI has to say so that it acts in the same place.
     #[must_use]
     pub fn aws_cli_options(&self) -> String {

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::dynamodb::Dynamo;
 use crate::dynamodb::poll::Poll;
 use crate::dynamodb::retry::{Failure, judge};
 use crate::error::{Error, Exit};
@@ -45,14 +46,18 @@ impl FromStr for Location {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "a place in S3 like `s3://BUCKET/PREFIX`".to_owned();
+        let expected = || {
+            "a place in S3 like `s3://BUCKET/PREFIX`: 3 to 63 of a-z, 0-9, `.`, `-`, and no empty or dotted part behind them"
+                .to_owned()
+        };
         let rest = text.strip_prefix("s3://").ok_or_else(expected)?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let is_bucket = (3..=63).contains(&bucket.len())
             && bucket.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let is_prefix = prefix.is_empty()
-            || prefix.split('/').all(|part| !part.is_empty()) && !prefix.contains(char::is_control);
+            || prefix.split('/').all(|part| !["", ".", ".."].contains(&part))
+                && !prefix.contains(char::is_control);
         if !is_bucket || !is_prefix {
             return Err(expected());
         }
@@ -113,6 +118,23 @@ impl FromStr for JobArn {
             });
         }
         Err("an ARN like `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME/export/ID`".to_owned())
+    }
+}
+
+impl JobArn {
+    /// # Errors
+    /// Where the client acts in another region: it would not find the job.
+    pub fn refuse_elsewhere(&self, db: &Dynamo) -> Result<(), Error> {
+        if self.region == db.region() {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "the {} is in {}, and this acts in {}",
+            self.kind,
+            self.region,
+            db.region()
+        ))
+        .hint(format!("add --region {}", self.region)))
     }
 }
 
@@ -188,15 +210,17 @@ async fn poll<T>(
                 heard = Instant::now();
                 state
             }
-            Look::Unknown(error) if heard.elapsed() > PATIENCE => return Err(error),
+            Look::Unknown(error) if heard.elapsed() > PATIENCE => {
+                return Err(error.hint("the job may go on: wait for it again with --resume"));
+            }
             Look::Unknown(error) => format!("not known at the moment: {error}"),
         };
-        let text = format!("{doing}: {state}, {}", elapsed(start.elapsed()));
         if ui.is_terminal() {
-            progress.say(text);
+            // With the time since.
+            progress.say(format_args!("{doing}: {state}"));
         } else if said.elapsed() > SAY_EVERY {
             said = Instant::now();
-            ui.note(text);
+            ui.note(format_args!("{doing}: {state}, {}", elapsed(start.elapsed())));
         }
         if !poll.next().await {
             return Err(Error::new("the job has not ended in a month"));
