@@ -438,8 +438,10 @@ function writeForm(send) {
     }
     text.focus();
   });
-  // A keyboard that comes up by itself would cover a small screen.
-  if (matchMedia("(min-width: 44.01rem)").matches) text.focus();
+  // Whoever types elsewhere already goes on there; and a keyboard that comes up by itself
+  // would cover a small screen.
+  const isFree = document.activeElement === document.body;
+  if (isFree && matchMedia("(min-width: 44.01rem)").matches) text.focus();
 }
 
 const post = (form) =>

@@ -4,18 +4,20 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use ops_common::error::Error;
 
 use crate::app::App;
+use crate::reply::Failure;
 use crate::token::Verifier;
 
 const PAGE: &str = include_str!("../pages/page.html");
 const HOME: &str = include_str!("../pages/home.html");
 const SIGN_IN: &str = include_str!("../pages/signin.html");
 const MESSAGES: &str = include_str!("../pages/messages.html");
+const NOT_FOUND: &str = include_str!("../pages/not_found.html");
 const SCRIPT: &str = include_str!("../pages/app.js");
 const STYLE: &str = include_str!("../pages/app.css");
 
@@ -36,7 +38,23 @@ pub(crate) fn router(verifier: &Verifier) -> Result<Router<Arc<App>>, Error> {
         get(async move || (headers, Html(page)))
     };
     let messages = || page("Messages", "messages", MESSAGES);
+    let none = PAGE
+        .replace("{{title}}", "Not found")
+        .replace("{{page}}", "none")
+        .replace("{{endpoint}}", "")
+        .replace("{{client}}", "")
+        .replace("{{body}}", NOT_FOUND);
+    let none_headers = headers.clone();
+    let not_found = async move |asked: HeaderMap| {
+        let accepts = asked.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        match accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+            true => (StatusCode::NOT_FOUND, none_headers, Html(none)).into_response(),
+            false => Failure::NotFound.into_response(),
+        }
+    };
     Ok(Router::new()
+        .fallback(not_found)
+        .route("/messages/", messages())
         .route("/", page("Home", "home", HOME))
         .route("/signin", page("Sign in", "signin", SIGN_IN))
         .route("/messages", messages())

@@ -96,7 +96,12 @@ fn a_page_may_do_what_it_has_to_and_nothing_else() {
     let Some(world) = World::whole() else { return };
     let api = Api::start(&world, &[]);
     let cognito = world.cognito().url();
-    for path in ["/", "/signin", "/messages", "/messages/x", "/messages/new/maren", "/app.js"] {
+    let nowhere = api.request("GET", "/nope", None, &["accept: text/html"], b"");
+    assert_eq!(nowhere.status, 404);
+    assert!(nowhere.head.contains("content-type: text/html"), "{}", nowhere.head);
+    for path in
+        ["/", "/signin", "/messages", "/messages/", "/messages/x", "/messages/new/maren", "/app.js"]
+    {
         let page = api.get(path, None);
         assert_eq!(page.status, 200, "{path}");
         for line in [

@@ -55,7 +55,6 @@ pub(crate) fn router(app: Arc<App>, origins: Vec<HeaderValue>) -> Result<Router,
         .merge(pages::router(&app.verifier)?)
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
-        .fallback(async || Failure::NotFound)
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), logged))
