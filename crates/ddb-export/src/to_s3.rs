@@ -251,6 +251,9 @@ async fn begin(
                     table.db().aws_cli_options()
                 )));
             }
+            if service.is_some_and(|e| e.is_limit_exceeded_exception()) {
+                return Err(told.hint("so many exports run at once: wait for one of them"));
+            }
             Err(told)
         }
     }

@@ -294,10 +294,14 @@ async fn begin(
             Err(error) => {
                 let told = table.db().error(&format!("import into the table `{table}`"), &error);
                 let service = error.as_service_error();
-                return Err(if service.is_some_and(|e| e.is_resource_in_use_exception()) {
-                    told.hint("somebody made it meanwhile: run it again")
-                } else {
-                    told
+                return Err(match service {
+                    Some(e) if e.is_resource_in_use_exception() => {
+                        told.hint("somebody made it meanwhile: run it again")
+                    }
+                    Some(e) if e.is_limit_exceeded_exception() => told.hint(
+                        "so many imports run, or tables are made, at once: wait for one of them",
+                    ),
+                    _ => told,
                 });
             }
         };

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use md5::{Digest as _, Md5};
@@ -25,6 +26,8 @@ const FILES: &str = "manifest-files.json";
 /// A manifest of a million data files has less.
 const MOST_MANIFEST_BYTES: u64 = 512 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
+/// How often a log hears of it.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// So many are named one by one.
 const MOST_NAMED: usize = 10;
 
@@ -193,6 +196,7 @@ impl S3Export {
         let next = AtomicUsize::new(0);
         let (found, finds) = mpsc::channel();
         let mut bad = BTreeMap::new();
+        let mut said = Instant::now();
         let threads = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
             for _ in 0..threads.min(self.files.len()) {
@@ -206,10 +210,13 @@ impl S3Export {
             drop(found);
             for (done, (path, outcome)) in finds.into_iter().enumerate() {
                 let done = done + 1;
-                progress.say(format_args!(
-                    "verifying the export: {done} of {} files",
-                    self.files.len()
-                ));
+                let text = format!("verifying the export: {done} of {} files", self.files.len());
+                if ui.is_terminal() {
+                    progress.say(text);
+                } else if said.elapsed() > SAY_EVERY {
+                    said = Instant::now();
+                    ui.note(text);
+                }
                 if let Err(why) = outcome {
                     bad.insert(path, why);
                 }

@@ -237,7 +237,7 @@ fn an_export_that_dynamodb_refuses() {
             "ExportConflictException",
             "hint: another export goes there, or asked for the same otherwise: `aws dynamodb list-exports --table-arn arn:",
         ),
-        ("LimitExceededException", "why not"),
+        ("LimitExceededException", "hint: so many exports run at once: wait for one of them\n"),
         ("InvalidExportTimeException", "why not"),
     ] {
         let proxy = dynamodb(&world, move |_| fails(code, "why not"), |_| is(completed()));
