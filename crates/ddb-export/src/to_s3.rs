@@ -435,3 +435,17 @@ fn time(time: Option<&DateTime>) -> String {
     let text = time.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
     text.unwrap_or_else(|| "an unknown time".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_price_is_of_the_tables_size() {
+        let table = |size: i64| TableDescription::builder().table_size_bytes(size).build();
+        let terabyte = table(1 << 40);
+        assert!(price(&terabyte, None).starts_with("It costs about 102.40 USD: 0.10 USD a GB"));
+        assert!(price(&terabyte, Some(0.114)).starts_with("It costs about 116.74 USD, at 0.114"));
+        assert!(price(&table(0), None).starts_with("It costs about 0.01 USD"));
+    }
+}

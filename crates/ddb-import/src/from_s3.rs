@@ -47,8 +47,8 @@ const OF_THIS_MACHINE: [&str; 7] =
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "DynamoDB's own import from S3, in `prod`")]
 pub(crate) struct FromS3Args {
-    /// Let DynamoDB make a new table of what is there, and wait until it is done;
-    /// --table names it. All keys that begin so, up to a slash
+    /// Let DynamoDB make a new table of all that is in this folder, and wait until it
+    /// is done; --table names it
     #[arg(long, value_name = "s3://BUCKET/PREFIX", requires = "schema", conflicts_with_all = OF_THIS_MACHINE)]
     from: Option<Location>,
 
@@ -146,10 +146,8 @@ impl Import {
         let (prefix, is_export) = prefix_of(from);
         let last = from.prefix.rsplit('/').next().unwrap_or_default();
         if last.starts_with("manifest-") || last.ends_with(".json.gz") {
-            return Err(Error::usage(format!(
-                "`{from}` is a file, and DynamoDB imports all that begins so, up to a slash"
-            ))
-            .hint("name the folder: that of an export has `AWSDynamoDB/` before it"));
+            return Err(Error::usage(format!("`{from}` is a file, and DynamoDB imports folders"))
+                .hint("name the folder: that of an export has `AWSDynamoDB/` before it"));
         }
         let is_other = |kind| args.s3.compression.is_some_and(|given| given != kind);
         if is_export && (is_other(Compression::Gzip) || format != InputFormat::DynamodbJson) {

@@ -37,7 +37,7 @@ use ops_common::dynamodb::capacity::{Units, limit};
 use ops_common::dynamodb::format::ItemFormat;
 use ops_common::dynamodb::scan::Segments;
 use ops_common::dynamodb::table::{Table, size};
-use ops_common::error::{Error, Exit};
+use ops_common::error::Error;
 use ops_common::files::refuse_same_file;
 use ops_common::target::Target;
 use ops_common::ui::Ui;
@@ -84,7 +84,6 @@ Examples:
 )]
 struct Args {
     /// File of items, or folder of a downloaded export; `-` reads standard input
-    #[arg(required_unless_present_any = ["from", "resume"])]
     file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -169,7 +168,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let mut parser = Parser::new(format, Rules::of(&live));
     let header = read_header(&mut records, &mut parser)?;
     if args.dry_run {
-        verify(&source, &mut parser, ui).await?;
+        verify(&source, &mut parser, ui)?;
         return dry_run::run(records, &parser, &args.output, ui);
     }
 
@@ -195,7 +194,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     });
     let rejects = rejects.transpose()?;
     // Last, since it can take hours.
-    verify(&source, &mut parser, ui).await?;
+    verify(&source, &mut parser, ui)?;
     let limit = limit(args.max_wcu, target, &live, Units::Write, ui);
     let permit = ask(&change, &args, &source, &table, &live, ui).await?;
 
@@ -213,22 +212,14 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     job.end(interrupted, &args, ui)
 }
 
-/// Looks at every data file of an export, and at the keys of changes.
+/// Looks at every data file of an export, and at the keys of changes. Ctrl-C ends the tool
+/// here as it does at the question that follows: nothing listens for it yet.
 ///
 /// # Errors
-/// Where one is not what DynamoDB wrote; Ctrl-C.
-async fn verify(source: &Source, parser: &mut Parser, ui: &Ui) -> Result<(), Error> {
+/// Where one is not what DynamoDB wrote.
+fn verify(source: &Source, parser: &mut Parser, ui: &Ui) -> Result<(), Error> {
     let Source::S3Export(export) = source else { return Ok(()) };
-    let (verified, shown) = (Arc::clone(export), ui.clone());
-    let verifying = tokio::task::spawn_blocking(move || verified.verify(&shown));
-    tokio::select! {
-        done = verifying => {
-            done.map_err(|error| Error::new("the verification stopped").cause(error))??;
-        }
-        _ = tokio::signal::ctrl_c() => {
-            return Err(Error::new("interrupted").cause("nothing is written").exit(Exit::Interrupted));
-        }
-    }
+    export.verify(ui)?;
     if export.has_changes {
         parser.changes = Some(Changes::of(source, &parser.rules, ui)?);
     }
@@ -236,7 +227,10 @@ async fn verify(source: &Source, parser: &mut Parser, ui: &Ui) -> Result<(), Err
 }
 
 fn source_of(args: &Args) -> Result<Source, Error> {
-    let Some(file) = &args.file else { return Err(Error::usage("no FILE is named")) };
+    let Some(file) = &args.file else {
+        return Err(Error::usage("no FILE is named")
+            .hint("name a file of items or the folder of an export; `-` reads standard input"));
+    };
     if file.as_os_str() != "-" && file.is_dir() {
         let share = args.part.unwrap_or(Share { number: 1, of: 1 });
         return Ok(Source::S3Export(Arc::new(S3Export::open(file, share)?)));

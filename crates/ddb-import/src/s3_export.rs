@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flate2::read::MultiGzDecoder;
 use md5::{Digest as _, Md5};
@@ -71,14 +71,17 @@ pub(crate) struct DataFile {
 
 /// A file as far as its folder tells: another one, or one that is written, differs.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamp([i64; 3], [u64; 2]);
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: SystemTime,
+}
 
 impl Stamp {
     fn of(file: &File) -> io::Result<Self> {
         let is = file.metadata()?;
-        let time = [is.mtime(), is.mtime_nsec()];
-        let size = i64::try_from(is.size()).unwrap_or(i64::MAX);
-        Ok(Self([time[0], time[1], size], [is.dev(), is.ino()]))
+        Ok(Self { device: is.dev(), inode: is.ino(), size: is.len(), modified: is.modified()? })
     }
 }
 
@@ -130,20 +133,15 @@ impl S3Export {
         }
         let all = data_files(&folder, has_changes, &entries)?;
         let all_files = all.len();
-        let mine =
-            |place: usize| (place as i64 - i64::from(share.number - 1)) % i64::from(share.of) == 0;
-        let files: Vec<DataFile> = all
-            .into_iter()
-            .enumerate()
-            .filter(|(place, _)| mine(*place))
-            .map(|(_, file)| file)
-            .collect();
+        let place = |number: i32| usize::try_from(number).unwrap_or(1);
+        let mine = all.into_iter().skip(place(share.number) - 1).step_by(place(share.of));
+        let files: Vec<DataFile> = mine.collect();
         let missing: Vec<&Path> =
             files.iter().map(|file| &*file.path).filter(|path| !path.is_file()).collect();
         if !missing.is_empty() {
             return Err(damaged(&folder)
                 .cause(format!(
-                    "{} of {} not there, or no file: {}",
+                    "{} of {} missing, or not a file: {}",
                     count(missing.len(), "data file"),
                     files.len(),
                     named(missing.iter().map(|path| path.display().to_string()))
@@ -277,7 +275,7 @@ impl DataFile {
         let file = File::open(&self.path).map_err(|error| error.to_string())?;
         let stamp = Stamp::of(&file).map_err(|error| error.to_string())?;
         // Some say nothing with no bytes rather than with none packed.
-        let is_empty = stamp.0[2] == 0;
+        let is_empty = stamp.size == 0;
         let mut packed = Hashing { file, md5: Md5::new() };
         let mut reader =
             MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER_BYTES, &mut packed));

@@ -8,6 +8,7 @@ use cli_tests::{Run, World, wait_for};
 use serde_json::json;
 
 use crate::bulk::{Ledger, line, lines, sorted, table, world};
+use crate::terminal::at_terminal;
 
 /// Eight data files, one of them empty.
 fn export() -> (S3Export, String) {
@@ -111,7 +112,7 @@ fn an_export_that_is_not_whole_is_refused_before_anything_is_written() {
         (
             "missing",
             |export| drop(export.data.remove(5)),
-            "1 data file of 8 not there, or no file: `",
+            "1 data file of 8 missing, or not a file: `",
         ),
         (
             "extra",
@@ -249,7 +250,7 @@ fn machines_that_share_an_export_write_all_of_it() {
     }
     import(&world, &at, &["--part", "2/3"])
         .ends_with(1)
-        .says("1 data file of 3 not there, or no file");
+        .says("1 data file of 3 missing, or not a file");
     export.write(&at);
     let run = import(&world, &at, &["--part", "2/3"]).succeeds();
     let run = run.says("verified 3 data files of 8 with ");
@@ -305,6 +306,21 @@ fn odd_manifests_and_files() {
             .ends_with(2)
             .says(&format!("error: {option} is in the folder of the export's data files\n"));
     }
+}
+
+/// Ctrl-C at the question that follows the verification ends the import, unwritten.
+#[test]
+fn ctrl_c_at_the_question_after_the_verification() {
+    let world = world();
+    let at = folder(&world, "export");
+    export().0.write(&at);
+    let mut session =
+        at_terminal(world.prod_tool("ddb-import", &[at.to_str().expect("text"), "prod"]));
+    session.exp_string("verified 8 data files").expect("the verification");
+    session.exp_string("[y/N]").expect("the question");
+    session.send_control('c').expect("interrupt");
+    session.exp_eof().expect("the end");
+    assert_eq!(table(&world, "cruddur-messages"), [""; 0]);
 }
 
 /// A download that still runs changes files that are verified already.
