@@ -9,7 +9,7 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 17] = [
+pub const TOOLS: [&str; 18] = [
     "check-identities",
     "cognito-list-users",
     "db-connect",
@@ -21,6 +21,7 @@ pub const TOOLS: [&str; 17] = [
     "ddb-import",
     "ddb-list-conversations",
     "ddb-list-tables",
+    "ddb-query",
     "ddb-scan",
     "ddb-schema-load",
     "ddb-seed",

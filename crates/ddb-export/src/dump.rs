@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ops_common::dynamodb::scan::{Page, Segments};
+use ops_common::dynamodb::selection::items;
 use ops_common::error::{Error, Exit};
-use ops_common::text::{count, units};
+use ops_common::text::units;
 use ops_common::ui::Ui;
 use tokio::sync::mpsc;
 
@@ -22,11 +23,6 @@ const SAVE_EVERY: Duration = Duration::from_millis(250);
 /// How often a person at a terminal sees how far it is, and a log.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 const LOG_EVERY: Duration = Duration::from_secs(10);
-
-/// A number of items in words.
-pub(crate) fn items(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "item")
-}
 
 pub(crate) fn interrupted() -> Error {
     Error::new("interrupted").exit(Exit::Interrupted)

@@ -23,7 +23,8 @@ use ops_common::cli;
 use ops_common::dynamodb::capacity::{Units, limit};
 use ops_common::dynamodb::format::ItemFormat;
 use ops_common::dynamodb::item::Attributes;
-use ops_common::dynamodb::scan::{Segment, Segments, SelectionArgs, StartKey};
+use ops_common::dynamodb::scan::{Segment, Segments, StartKey};
+use ops_common::dynamodb::selection::{SelectionArgs, items};
 use ops_common::dynamodb::table::{Table, TableIdentity};
 use ops_common::error::Error;
 use ops_common::files::{beside, refuse_same_file};
@@ -31,7 +32,7 @@ use ops_common::text::units;
 use ops_common::ui::Ui;
 
 use checkpoint::{Checkpoint, Counts, Dump, Reached, Saved, State};
-use dump::{Writer, dump, interrupted, items, show_end};
+use dump::{Writer, dump, interrupted, show_end};
 use format::Lines;
 use out::{Out, Part, is_special, is_stdout};
 use to_s3::S3Args;
@@ -56,7 +57,7 @@ Examples:
   ddb-export --out before.json.gz
   ddb-export --out big.json --checkpoint big.mark   killed? the same command goes on
   ddb-export --out - | ddb-import - --table copy
-  ddb-export --format jsonl --filter 'begins_with(pk, :p)' --values '{\":p\":{\"S\":\"MSG#\"}}'
+  ddb-export --format jsonl --filter 'begins_with(pk, \"MSG#\")'
   ddb-export prod --segment 2/4 --out part2.json    the second of four jobs that share a table
   ddb-export prod --to s3://backups/2026            DynamoDB writes it, however large it is"
 )]
@@ -283,7 +284,7 @@ fn options(args: &Args, format: ItemFormat) -> String {
         words.push(format!("--select {}", args.selection.select.join(",")));
     }
     if let Some(filter) = &args.selection.filter {
-        words.push(format!("--filter {filter}"));
+        words.push(format!("--filter {}", filter.text));
     }
     let names: Option<BTreeMap<_, _>> =
         args.selection.names.as_ref().map(|names| names.iter().collect());

@@ -16,8 +16,7 @@ use ops_common::cli;
 use ops_common::consent::{self, Change, Effect, Kind, Permit, Place};
 use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
-use ops_common::postgres::stamp;
-use ops_common::postgres::{ConnectionUrl, Db};
+use ops_common::postgres::ConnectionUrl;
 use ops_common::target::Target;
 use ops_common::text::{printable, units};
 use ops_common::ui::Ui;
@@ -161,11 +160,11 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 
     let (sender, destination) = match (args.group, to) {
         (Some(group), _) => {
-            let [sender] = people(&url, [from], ui).await?;
+            let [sender] = users::look_up(&url, [from], ui).await?;
             (sender, Destination::Conversation(group))
         }
         (None, Some(to)) => {
-            let [sender, other] = people(&url, [from, to], ui).await?;
+            let [sender, other] = users::look_up(&url, [from, to], ui).await?;
             let there = conversation_of(&table, sender.uuid, other.uuid).await?;
             (sender, there.map_or(Destination::New(other), Destination::Conversation))
         }
@@ -207,16 +206,6 @@ fn read_message() -> Result<String, Error> {
         .map_err(|error| Error::new("cannot read the message from standard input").cause(error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
-}
-
-async fn people<const N: usize>(
-    url: &ConnectionUrl,
-    handles: [&Handle; N],
-    ui: &Ui,
-) -> Result<[Person; N], Error> {
-    let db = Db::connect(url, ui).await?;
-    stamp::of_this_environment(&db, url).await?;
-    users::of_handles(&db, url.target(), handles).await
 }
 
 fn what_happens(

@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
 use crate::env;
+use crate::error::Error;
 use crate::target::Target;
+use crate::text::printable;
 use crate::ui::ColorChoice;
 
 /// The table that the tools act on where nothing names another.
@@ -20,6 +22,45 @@ pub struct TargetArg {
     /// and the production database)
     #[arg(value_enum, default_value_t = Target::Local, hide_possible_values = true)]
     pub target: Target,
+}
+
+/// The target and the other words of a tool that names a thing besides it: TARGET
+/// stands before or behind them. `most`: as many others as it takes.
+///
+/// # Errors
+/// Where there are more, which none of them can be the target of; exit code 2.
+pub fn take_target(mut words: Vec<&str>, most: usize) -> Result<(Target, Vec<&str>), Error> {
+    let target = |word: &&str| Target::from_str(word, false).ok();
+    let found = match (words.first().and_then(target), words.last().and_then(target)) {
+        (Some(first), _) => {
+            words.remove(0);
+            Some(first)
+        }
+        (None, last) => {
+            words.truncate(words.len() - usize::from(last.is_some()));
+            last
+        }
+    };
+    match words.as_slice() {
+        words if words.len() <= most => {}
+        [first, ..] if found.is_none() => {
+            let near = [first, &words[words.len() - 1]].into_iter();
+            let meant = near.clone().find_map(|word| Some((word, Target::meant_by(word)?)));
+            let (word, hint) = match meant {
+                Some((word, meant)) => (word, format!("did you mean `{meant}`?")),
+                None => (first, "what has spaces in it stands in quotes".to_owned()),
+            };
+            let word = printable(word);
+            return Err(
+                Error::usage(format!("`{word}` is not a target: `local` or `prod`")).hint(hint)
+            );
+        }
+        _ => {
+            return Err(Error::usage("there is one word too many")
+                .hint("what has spaces in it stands in quotes"));
+        }
+    }
+    Ok((found.unwrap_or(Target::Local), words))
 }
 
 /// How a tool speaks.
@@ -166,6 +207,34 @@ impl FromStr for Share {
             }
             _ => Err("the first of four shares is `1/4`, the last `4/4`; there are at most 1000"
                 .to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_stands_before_or_behind_the_other_words() {
+        use Target::{Local, Prod};
+        for (words, expected) in [
+            (vec![], (Local, vec![])),
+            (vec!["x"], (Local, vec!["x"])),
+            (vec!["prod"], (Prod, vec![])),
+            (vec!["prod", "x"], (Prod, vec!["x"])),
+            (vec!["x", "prod"], (Prod, vec!["x"])),
+            (vec!["local", "prod"], (Local, vec!["prod"])),
+        ] {
+            assert_eq!(take_target(words.clone(), 1).ok(), Some(expected), "{words:?}");
+        }
+        for (words, why) in [
+            (vec!["prd", "x"], "`prd` is not a target: `local` or `prod`"),
+            (vec!["x", "PROD"], "`PROD` is not a target: `local` or `prod`"),
+            (vec!["prod", "x", "y"], "there is one word too many"),
+        ] {
+            let error = take_target(words.clone(), 1).expect_err("too many");
+            assert_eq!(error.message(), why, "{words:?}");
         }
     }
 }

@@ -93,6 +93,7 @@ fn every_operation_of_dynamodb() {
         ("ddb-export", vec!["--count"]),
         ("ddb-get-conversation", vec![]),
         ("ddb-list-conversations", vec![]),
+        ("ddb-query", vec!["MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399"]),
         ("check-identities", vec![]),
         ("ddb-schema-load", vec!["--table", "new"]),
         ("ddb-schema-load", vec!["--schema", &schema, "--update"]),
@@ -217,6 +218,7 @@ fn items_are_as_many_as_the_page_counts() {
         ("ddb-export", vec![]),
         ("ddb-get-conversation", vec![]),
         ("ddb-list-conversations", vec![]),
+        ("ddb-query", vec!["MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399"]),
         ("check-identities", vec![]),
         ("ddb-seed", vec![]),
     ] {
@@ -248,6 +250,7 @@ fn a_token_that_comes_again_is_an_error() {
             ("ddb-list-tables", vec![]),
             ("ddb-scan", vec!["--output", "jsonl"]),
             ("ddb-scan", vec!["--count"]),
+            ("ddb-query", vec!["MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399", "--output", "jsonl"]),
             ("ddb-export", vec!["--out", "out.json"]),
             ("check-identities", vec![]),
             ("ddb-seed", vec![]),

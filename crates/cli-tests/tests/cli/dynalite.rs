@@ -123,6 +123,8 @@ fn the_main_job_runs_on_it_too() {
     assert_eq!(run.stdout.lines().count(), 106);
     dynalite.run(&world, "ddb-get-conversation", &["--limit", "1"]).succeeds().prints("the heron");
     dynalite.run(&world, "ddb-list-conversations", &[]).succeeds().prints("bayko");
+    let query = ["inbox:jess-bk", "--filter", "user_handle = \"bayko\"", "--sk", ">= 2026"];
+    dynalite.run(&world, "ddb-query", &query).succeeds().prints("bayko").says("1 of 1 item; ");
 }
 
 #[test]

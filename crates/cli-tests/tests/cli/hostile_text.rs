@@ -147,6 +147,7 @@ fn of_dynamodb() {
         ("ddb-export", vec!["--format", "jsonl"], true),
         ("ddb-get-conversation", vec![], true),
         ("ddb-get-conversation", vec!["--output", "json"], true),
+        ("ddb-query", vec!["MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399"], true),
         ("ddb-list-conversations", vec!["--handle", "bayko"], true),
         ("ddb-list-conversations", vec!["--handle", "bayko", "--output", "json"], true),
         ("ddb-seed", vec!["--dry-run"], false),

@@ -33,6 +33,7 @@ mod moto_s3;
 mod openapi;
 mod other_server;
 mod pages;
+mod query;
 mod questions;
 mod readme;
 mod round_trip;

@@ -10,7 +10,7 @@ use cli_tests::{NOBODYS, Run, World, workspace};
 
 /// Every page that has `sh` blocks: how many of them run here, and how many another test
 /// runs. Exact numbers, so that a block that is no longer run is noticed.
-const PAGES: [(&str, usize, usize); 9] = [
+const PAGES: [(&str, usize, usize); 10] = [
     ("CONTRIBUTING.md", 0, 1),
     ("README.md", 6, 2),
     ("docs/api.md", 1, 0),
@@ -20,6 +20,7 @@ const PAGES: [(&str, usize, usize); 9] = [
     ("docs/iam/README.md", 1, 0),
     ("docs/identities.md", 3, 0),
     ("docs/production.md", 5, 1),
+    ("docs/weekly.md", 1, 0),
 ];
 
 /// The lines of a page's `sh` blocks, block by block.

@@ -217,7 +217,7 @@ fn pages_that_are_full_at_1_mb_are_read_to_their_end() {
 #[test]
 fn a_filter_that_nothing_passes_says_what_its_words_are() {
     let world = World::seeded();
-    let hint = "none of 106 items passes --filter: a bare word in it is an attribute's name, a value is `:name` with --values";
+    let hint = "none of 106 items passes --filter: a bare word in it is an attribute's name, a text stands in quotes";
     let wrong = ["--filter", "user_handle = maren"];
     world.run("ddb-scan", &wrong).succeeds().prints_only("").says(hint);
     let count = [&wrong[..], &["--count", "--output", "json"]].concat();

@@ -3,5 +3,6 @@
 pub mod conversations;
 pub mod keys;
 pub mod records;
+pub mod shown;
 pub mod times;
 pub mod users;

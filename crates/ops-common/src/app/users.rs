@@ -6,9 +6,10 @@ use std::str::FromStr;
 use crate::app::records::Person;
 use crate::env::invocation;
 use crate::error::Error;
-use crate::postgres::Db;
+use crate::postgres::{ConnectionUrl, Db, stamp};
 use crate::target::Target;
 use crate::text;
+use crate::ui::Ui;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -56,6 +57,20 @@ impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The people with these handles in the database of this URL, which is looked at first.
+///
+/// # Errors
+/// See [`of_handles`]. Where the database is of another environment.
+pub async fn look_up<const N: usize>(
+    url: &ConnectionUrl,
+    handles: [&Handle; N],
+    ui: &Ui,
+) -> Result<[Person; N], Error> {
+    let db = Db::connect(url, ui).await?;
+    stamp::of_this_environment(&db, url).await?;
+    of_handles(&db, url.target(), handles).await
 }
 
 /// The people with these handles, each of which somebody has to have.

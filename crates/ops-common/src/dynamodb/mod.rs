@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod capacity;
+pub mod filter;
 pub mod format;
 pub mod item;
 pub mod key;
@@ -9,7 +10,9 @@ pub mod poll;
 pub mod retry;
 pub mod s3;
 pub mod scan;
+pub mod selection;
 pub mod table;
+pub mod typed_key;
 
 use std::error::Error as StdError;
 

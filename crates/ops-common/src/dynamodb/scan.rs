@@ -20,8 +20,6 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
-use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -32,6 +30,7 @@ use crate::aws::page_tokens::PageTokens;
 use crate::dynamodb::capacity::Bucket;
 use crate::dynamodb::item::Attributes;
 use crate::dynamodb::retry::{Backoff, Failure, judge};
+use crate::dynamodb::selection::{Expressions, SelectionArgs};
 use crate::dynamodb::table::Table;
 use crate::env;
 use crate::error::Error;
@@ -46,53 +45,15 @@ const FIRST_LIMITED_PAGE: u32 = 50;
 /// As many answers without what a page has are taken for a fault on the way.
 const INCOMPLETE_ANSWERS: u32 = 3;
 
-/// Which items, and what of them.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Selection")]
-pub struct SelectionArgs {
-    /// Only items for which this holds, like `begins_with(pk, :p)`; every item
-    /// is read and paid for all the same
-    #[arg(long, value_name = "EXPR", value_parser = NonEmptyStringValueParser::new())]
-    pub filter: Option<String>,
-
-    /// Names that --filter stands in for: `{"#s":"status"}`
-    #[arg(long, value_name = "JSON", requires = "filter", value_parser = parse_names)]
-    pub names: Option<HashMap<String, String>>,
-
-    /// Values of --filter, as DynamoDB's JSON: `{":p":{"S":"MSG#"}}`
-    #[arg(long, value_name = "JSON", requires = "filter", value_parser = parse_values)]
-    pub values: Option<Item>,
-
-    /// Only these attributes, by name
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
-    pub select: Vec<String>,
-}
-
 /// The error of a page that is not asked for again.
 fn given_up(error: Error, failure: Failure, patience: Duration) -> Error {
     match failure {
         Failure::Throttled | Failure::Transient => {
             error.cause(format!("no progress after {} s of retries", patience.as_secs()))
         }
-        Failure::Invalid => error
-            .hint("look at --filter, --names, --values and --select")
-            .hint("a value in a filter is `:name`, and stands in --values: --filter 'pk = :p' --values '{\":p\":{\"S\":\"MSG#…\"}}'"),
+        Failure::Invalid => SelectionArgs::hint(error),
         Failure::Final => error,
     }
-}
-
-fn parse_names(text: &str) -> Result<HashMap<String, String>, String> {
-    serde_json::from_str(text).map_err(|error| format!("{error}; like {{\"#s\":\"status\"}}"))
-}
-
-fn parse_values(text: &str) -> Result<Item, String> {
-    let values: Attributes<'_> = serde_json::from_str(text)
-        .map_err(|error| format!("{error}; like {{\":p\":{{\"S\":\"MSG#\"}}}}"))?;
-    let sdk = values.to_sdk();
-    if Attributes::from_sdk(&sdk).as_ref() != Some(&values) {
-        return Err("a binary in it is not base64".to_owned());
-    }
-    Ok(sdk)
 }
 
 /// The key after which a page begins.
@@ -123,30 +84,37 @@ impl Scan {
         Self { table: table.clone(), request, limit: None, give_up_after }
     }
 
+    /// Reads an index in place of the table.
+    #[must_use]
+    pub fn index(mut self, name: Option<&str>) -> Self {
+        self.request = self.request.set_index_name(name.map(str::to_owned));
+        self
+    }
+
     /// Filters at the server.
     #[must_use]
     pub fn filter(mut self, selection: &SelectionArgs) -> Self {
-        self.request = self
-            .request
-            .set_filter_expression(selection.filter.clone())
-            .set_expression_attribute_names(selection.names.clone())
-            .set_expression_attribute_values(selection.values.clone());
-        self
+        let Expressions { filter, names, values, .. } = Expressions::of_filter(selection);
+        self.request = self.request.set_filter_expression(filter);
+        for (placeholder, value) in values {
+            self.request = self.request.expression_attribute_values(placeholder, value);
+        }
+        self.named(names)
     }
 
     /// Leaves out, at the server, all but these attributes. All of them stay
     /// where none is named.
     #[must_use]
     pub fn project(mut self, names: &[String]) -> Self {
-        // Many names are reserved words; placeholders never are.
-        let placeholder = |index| format!("#ops_select_{index}");
-        for (index, name) in names.iter().enumerate() {
-            self.request = self.request.expression_attribute_names(placeholder(index), name);
+        let Expressions { projection, names, .. } = Expressions::of_names(names);
+        self.request = self.request.set_projection_expression(projection);
+        self.named(names)
+    }
+
+    fn named(mut self, names: HashMap<String, String>) -> Self {
+        for (placeholder, name) in names {
+            self.request = self.request.expression_attribute_names(placeholder, name);
         }
-        let expression = (0..names.len()).map(placeholder).collect::<Vec<_>>().join(", ");
-        self.request = self
-            .request
-            .set_projection_expression(Some(expression).filter(|text| !text.is_empty()));
         self
     }
 
