@@ -9,7 +9,7 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 18] = [
+pub const TOOLS: [&str; 19] = [
     "check-identities",
     "cognito-list-users",
     "db-connect",
@@ -19,6 +19,7 @@ pub const TOOLS: [&str; 18] = [
     "ddb-export",
     "ddb-get-conversation",
     "ddb-import",
+    "ddb-item",
     "ddb-list-conversations",
     "ddb-list-tables",
     "ddb-query",

@@ -9,9 +9,8 @@ use std::process::ExitCode;
 use aws_sdk_dynamodb::types::TableDescription;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
-use ops_common::app::keys::{ConversationKey, InboxKey};
+use ops_common::app::partition::partition_key;
 use ops_common::app::shown::{ItemsOutput, ItemsWriter};
-use ops_common::app::users::{self, Handle};
 use ops_common::args::{DynamoArgs, TableArg, UiArgs, take_target};
 use ops_common::cli;
 use ops_common::dynamodb::item::Attributes;
@@ -21,7 +20,6 @@ use ops_common::dynamodb::table::Table;
 use ops_common::dynamodb::typed_key::TypedKey;
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::postgres::ConnectionUrl;
 use ops_common::target::Target;
 use ops_common::text::{printable, units};
 use ops_common::ui::Ui;
@@ -108,8 +106,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         Some(index) => TypedKey::of_index(&live, index)?,
         None => TypedKey::of(&live)?,
     };
-    let pk = if key.is_the_apps() { partition_named(named, target, ui).await? } else { None };
-    let pk = key.partition.parse(pk.as_deref().unwrap_or(named))?;
+    let pk = partition_key(named, &key, target, ui).await?;
     let condition = args.sort.condition(key.sort.as_ref())?;
     let mut query = Query::new(&table, &key.partition.name, pk, condition, &args.selection);
     query.request =
@@ -155,30 +152,6 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         say_nothing_found(named, &key, &args, target, ui);
     }
     Ok(())
-}
-
-/// The partition of the app's table that `inbox:HANDLE` or `conversation:UUID` names.
-async fn partition_named(named: &str, target: Target, ui: &Ui) -> Result<Option<String>, Error> {
-    if let Some(group) = named.strip_prefix("conversation:") {
-        let group: Uuid = group.parse().map_err(|error| {
-            Error::usage(format!("`{}` is not a conversation's uuid", printable(group)))
-                .cause(error)
-                .hint(format!(
-                    "`{}` shows the conversations of a person",
-                    invocation(&format!("ddb-query{} inbox:HANDLE", target.as_argument()))
-                ))
-        })?;
-        return Ok(Some(ConversationKey(group).to_string()));
-    }
-    let Some(person) = named.strip_prefix("inbox:") else { return Ok(None) };
-    if let Ok(user) = person.parse() {
-        return Ok(Some(InboxKey(user).to_string()));
-    }
-    let handle: Handle = person.parse().map_err(|why: &str| Error::usage(why))?;
-    let url = ConnectionUrl::from_env(target)?;
-    url.announce(ui);
-    let [person] = users::look_up(&url, [&handle], ui).await?;
-    Ok(Some(InboxKey(person.uuid).to_string()))
 }
 
 /// Read units of a scan of the table or of the index, as large as DynamoDB counted it

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +32,7 @@ pub fn main<Args: Parser>(
     main_with_own_interrupt(ui_args, async |args, ui| {
         let outcome = tokio::select! {
             outcome = run(args, ui) => outcome,
-            _ = tokio::signal::ctrl_c() => {
+            () = ctrl_c_for_us() => {
                 if ui.is_terminal() {
                     // Behind what the terminal shows of the key.
                     ui.say("");
@@ -41,6 +42,30 @@ pub fn main<Args: Parser>(
         };
         outcome.map(|()| ExitCode::SUCCESS)
     })
+}
+
+/// Whether the terminal is another program's, and Ctrl-C with it.
+static LENT: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the terminal to another program while `work` waits for it: an editor decides
+/// itself what Ctrl-C means.
+pub async fn lend_terminal<T>(work: impl Future<Output = T>) -> T {
+    LENT.store(true, Ordering::Relaxed);
+    let done = work.await;
+    LENT.store(false, Ordering::Relaxed);
+    done
+}
+
+async fn ctrl_c_for_us() {
+    loop {
+        // Where signals cannot be heard at all, Ctrl-C ends the process as it is.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if !LENT.load(Ordering::Relaxed) {
+            return;
+        }
+    }
 }
 
 /// Like [`main`], for a tool that has to end other processes before itself and

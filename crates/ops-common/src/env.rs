@@ -67,6 +67,12 @@ pub const PROD_READ_CONNECTION_URL: &str = "PROD_READ_CONNECTION_URL";
 /// The time zone of the person, in which times are typed and shown.
 pub const TZ: &str = "TZ";
 
+/// The editor that a person chose for a whole screen.
+pub const VISUAL: &str = "VISUAL";
+
+/// The editor, where [`VISUAL`] names none.
+pub const EDITOR: &str = "EDITOR";
+
 /// Host names, separated by commas, that count as this machine besides the
 /// usual ones.
 pub const OPS_LOCAL_HOSTS: &str = "OPS_LOCAL_HOSTS";

@@ -102,6 +102,7 @@ fn every_tool_that_writes_asks() {
         ("ddb-schema-load", vec!["prod", "--table", "new", "--yes"]),
         ("ddb-drop", vec!["other", "prod", "--confirm", "other"]),
         ("ddb-import", vec![&items, "prod", "--yes"]),
+        ("ddb-item", vec!["put", "prod", &items, "--yes"]),
         ("ddb-send-message", vec!["prod", "Hi", "--from", "bayko", "--to", "jess-bk", "--yes"]),
         ("ddb-seed", vec!["prod", "--yes"]),
     ] {

@@ -100,6 +100,8 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
         "user_uuid": {"S": cli_tests::JESS}, "user_display_name": {"S": "Jess"}, "user_handle": {"S": "jess-bk"},
     }});
     let items = world.file("a.json", message.to_string());
+    let one = world.file("one.json", r#"{"pk":{"S":"t"},"sk":{"S":"1"}}"#);
+    let other = world.file("other.json", r#"{"pk":{"S":"t"},"sk":{"S":"1"},"n":{"N":"1"}}"#);
     let account = Account::of(world, Some("ca-central-1_AbC".into()));
     let pool = ["--user-pool-id", "ca-central-1_AbC"];
     let confirm = ["--confirm", "cruddur-messages"];
@@ -134,6 +136,14 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
         ("ddb-get-conversation", vec![vec!["prod"]]),
         ("ddb-query", vec![vec!["prod", "inbox:bayko"]]),
         ("ddb-list-conversations", vec![vec!["prod", "--handle", "bayko"]]),
+        (
+            "ddb-item",
+            vec![
+                vec!["put", "prod", &one, "--yes"],
+                vec!["put", "prod", &other, confirm[0], confirm[1]],
+                vec!["delete", "prod", "t", "1", confirm[0], confirm[1]],
+            ],
+        ),
         (
             "ddb-send-message",
             vec![

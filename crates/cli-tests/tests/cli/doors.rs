@@ -36,12 +36,13 @@ const WRITES: [&str; 25] = [
 
 /// The functions that hold such a call, by their file: each takes a permit, or is
 /// handed what only a permit opens.
-const DOORS: [(&str, &[&str]); 10] = [
+const DOORS: [(&str, &[&str]); 11] = [
     // `Batches` comes from `Table::batch_writer`, `Attempt` from `create_message…`.
     ("ops-common/src/dynamodb/batch.rs", &["send"]),
     ("ops-common/src/app/conversations/write.rs", &["write"]),
     ("ddb-schema-load/src/lifecycle.rs", &["create", "update", "set_ttl"]),
     ("ddb-drop/src/lib.rs", &["drop_table"]),
+    ("ddb-item/src/write.rs", &["put_new", "change", "delete"]),
     ("ddb-export/src/to_s3.rs", &["begin"]),
     ("ddb-import/src/from_s3.rs", &["begin"]),
     // `set` and `OwnTransaction` are in the transaction of a step.

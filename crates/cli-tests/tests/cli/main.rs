@@ -25,6 +25,7 @@ mod hostile_text;
 mod identities;
 mod import;
 mod in_the_hand;
+mod item;
 mod limits;
 mod list_tables;
 mod local_stack;

@@ -20,7 +20,7 @@ const PAGES: [(&str, usize, usize); 10] = [
     ("docs/iam/README.md", 1, 0),
     ("docs/identities.md", 3, 0),
     ("docs/production.md", 5, 1),
-    ("docs/weekly.md", 1, 0),
+    ("docs/weekly.md", 3, 0),
 ];
 
 /// The lines of a page's `sh` blocks, block by block.
@@ -201,6 +201,11 @@ fn the_commands_about_identities_run() {
 #[test]
 fn the_commands_about_production_run() {
     run_page("docs/production.md");
+}
+
+#[test]
+fn the_commands_about_the_week_run() {
+    run_page("docs/weekly.md");
 }
 
 #[test]

@@ -4,11 +4,12 @@
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, TOOLS, World};
 
-const DYNAMODB_TOOLS: [&str; 11] = [
+const DYNAMODB_TOOLS: [&str; 12] = [
     "ddb-drop x",
     "ddb-export",
     "ddb-import - --yes",
     "ddb-get-conversation",
+    "ddb-item get x y",
     "ddb-list-conversations",
     "ddb-list-tables",
     "ddb-query x",
@@ -44,8 +45,9 @@ fn a_target_in_capitals_is_told_how_it_is_written() {
 #[test]
 fn a_target_is_local_or_prod_and_nothing_like_it() {
     let world = World::empty();
-    // One has no target, two take the word for what they name (see `send_message`, `query`).
-    let others = ["cognito-list-users", "ddb-query", "ddb-send-message"];
+    // One has no target, the others take the word for what they name, or for one too many
+    // (see `send_message`, `query`, `item`).
+    let others = ["cognito-list-users", "ddb-item", "ddb-query", "ddb-send-message"];
     for tool in TOOLS.into_iter().filter(|tool| !others.contains(tool)) {
         for word in ["nonprod", "PROD", "production", "prd"] {
             let first = ["ddb-drop", "ddb-import"].contains(&tool);

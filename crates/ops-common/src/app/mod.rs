@@ -2,6 +2,7 @@
 
 pub mod conversations;
 pub mod keys;
+pub mod partition;
 pub mod records;
 pub mod shown;
 pub mod times;

@@ -61,6 +61,12 @@ impl Table {
         &self.name
     }
 
+    /// The option that follows a tool's name for this table.
+    #[must_use]
+    pub fn as_option(&self) -> String {
+        if self.name == DEFAULT_TABLE { String::new() } else { format!(" --table {self}") }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn db(&self) -> &Dynamo {
@@ -181,8 +187,7 @@ impl Table {
     /// The error that it does not exist: which one may be meant, and how to get it.
     pub async fn not_found(&self) -> Error {
         let target = self.target().as_argument();
-        let named =
-            if self.name == DEFAULT_TABLE { String::new() } else { format!(" --table {self}") };
+        let named = self.as_option();
         let mut error = Error::new(format!("there is no table `{self}` ({})", self.db.place()));
         // Where the names cannot be had the error is told without.
         let names = list(&self.db).await.unwrap_or_default();
