@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use ops_common::cli::lend_terminal;
+use ops_common::cli::with_own_ctrl_c;
 use ops_common::env;
 use ops_common::error::Error;
 use tempfile::NamedTempFile;
@@ -43,7 +43,7 @@ pub(crate) async fn edit(text: &str) -> Result<Edited, Error> {
     // the editor's.
     let mut command = Command::new("sh");
     command.args(["-c", &format!("trap : INT; {editor} \"$@\""), &editor]).arg(file.path());
-    let ended = lend_terminal(command.status()).await;
+    let ended = with_own_ctrl_c(command.status()).await;
     let failed = |why: String| {
         Error::new(format!("the editor `{editor}` failed; nothing is changed"))
             .cause(why)

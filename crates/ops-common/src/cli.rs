@@ -44,15 +44,15 @@ pub fn main<Args: Parser>(
     })
 }
 
-/// Whether the terminal is another program's, and Ctrl-C with it.
-static LENT: AtomicBool = AtomicBool::new(false);
+/// Whether Ctrl-C means something else than the end of the tool.
+static OWN_CTRL_C: AtomicBool = AtomicBool::new(false);
 
-/// Leaves the terminal to another program while `work` waits for it: an editor decides
-/// itself what Ctrl-C means.
-pub async fn lend_terminal<T>(work: impl Future<Output = T>) -> T {
-    LENT.store(true, Ordering::Relaxed);
+/// Does work for which Ctrl-C means what the work says: an editor that has the terminal,
+/// a wait that a person ends.
+pub async fn with_own_ctrl_c<T>(work: impl Future<Output = T>) -> T {
+    OWN_CTRL_C.store(true, Ordering::Relaxed);
     let done = work.await;
-    LENT.store(false, Ordering::Relaxed);
+    OWN_CTRL_C.store(false, Ordering::Relaxed);
     done
 }
 
@@ -62,7 +62,7 @@ async fn ctrl_c_for_us() {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-        if !LENT.load(Ordering::Relaxed) {
+        if !OWN_CTRL_C.load(Ordering::Relaxed) {
             return;
         }
     }

@@ -125,7 +125,7 @@ fn reads_do_not_ask() {
         ("ddb-scan", vec!["prod"]),
         ("ddb-list-tables", vec!["prod"]),
         ("ddb-export", vec!["prod"]),
-        ("ddb-get-conversation", vec!["prod"]),
+        ("ddb-get-conversation", vec!["prod", "--group", cli_tests::GROUP]),
         ("ddb-query", vec!["prod", "MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399"]),
         ("ddb-schema-load", vec!["prod", "--dry-run"]),
         ("ddb-seed", vec!["prod", "--dry-run"]),

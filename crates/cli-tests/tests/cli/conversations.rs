@@ -1,7 +1,13 @@
 //! `ddb-get-conversation` and `ddb-list-conversations`
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use aws_sdk_dynamodb::types::AttributeValue;
+use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{BAYKO, GROUP, JESS, World};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ops_common::app::records::Item;
 
 fn broken_message() -> Item {
@@ -69,7 +75,7 @@ fn a_period_is_inclusive_and_never_hidden() {
     assert_eq!(count(&["--until", "2026-01-01"]), Some(104));
     assert_eq!(count(&["--since", "2026-01-02"]), Some(0));
     world
-        .run("ddb-get-conversation", &["--since", "yesterday"])
+        .run("ddb-get-conversation", &["--since", "soon"])
         .ends_with(2)
         .says("expected a time like");
     world
@@ -235,4 +241,137 @@ fn a_users_table_of_another_shape_is_an_error() {
             .says("error: the column `uuid` of `users` is not the app's")
             .says("hint: `uuid` is a uuid");
     }
+}
+
+/// Everything: people, a table, the seeded conversation of two of them.
+fn seeded_with_people() -> World {
+    let world = World::both();
+    world.run("db-setup", &["--steps", "create,schema-load,seed"]).succeeds();
+    world.run("ddb-schema-load", &[]).succeeds();
+    world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
+    world
+}
+
+#[test]
+fn a_conversation_is_named_by_its_two_people() {
+    let world = seeded_with_people();
+    for people in [["bayko", "@jess-bk"], ["jess-bk", "bayko"]] {
+        let named = ["--handle", people[0], "--with", people[1], "--limit", "1"];
+        let run = world.run("ddb-get-conversation", &named).succeeds();
+        run.says(&format!("1 message of conversation {GROUP}; "));
+    }
+    let fails = |arguments: &[&str], status: i32, says: &str| {
+        world.run("ddb-get-conversation", arguments).ends_with(status).prints_only("").says(says);
+    };
+    fails(
+        &["--handle", "maren", "--with", "tariq"],
+        1,
+        "error: `maren` and `tariq` have no conversation\n  hint: `ddb-list-conversations --handle maren`",
+    );
+    fails(&["--handle", "bayko", "--with", "jes-bk"], 1, "did you mean `jess-bk`?");
+    fails(&["--handle", "bayko", "--with", "@bayko"], 2, "--handle and --with are both `bayko`");
+    fails(&["--handle", "bayko"], 2, "--with <HANDLE>");
+    fails(&["--with", "bayko"], 2, "--handle <HANDLE>");
+    fails(&["--handle", "bayko", "--with", "jess-bk", "--group", GROUP], 2, "cannot be used with");
+}
+
+/// Nobody reads the seeded conversation of production by leaving something out.
+#[test]
+fn in_prod_the_conversation_has_to_be_named() {
+    let world = World::seeded();
+    world
+        .run_prod("ddb-get-conversation", &["prod"])
+        .ends_with(2)
+        .prints_only("")
+        .says("error: in `prod` the conversation has to be named")
+        .says("--handle HANDLE --with HANDLE`, or --group UUID");
+    world.run_prod("ddb-get-conversation", &["prod", "--group", GROUP]).succeeds();
+}
+
+#[test]
+fn times_as_people_say_them() {
+    let world = seeded_with_people();
+    world.run("ddb-seed", &["--start", "2 days ago"]).succeeds();
+    let count = |arguments: &[&str]| {
+        let all = [&["--limit", "1000", "--output", "json"], arguments].concat();
+        let run = world.run("ddb-get-conversation", &all).succeeds();
+        run.json()["messages"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(count(&["--since", "3 days ago"]), 104);
+    assert_eq!(count(&["--since", "1 hour ago"]), 0);
+    assert_eq!(count(&["--until", "50 hours ago"]), 0);
+    assert!((60..=62).contains(&count(&["--until", "47 hours ago"])));
+    for (text, says) in [
+        ("5", "expected a time like"),
+        ("3/4", "expected a time like"),
+        ("1 hour", "`1 hour ago`?"),
+        ("yesterday 2pm", "hours are 0:00 to 23:59"),
+    ] {
+        let run = world.run("ddb-get-conversation", &["--since", text]);
+        run.ends_with(2).prints_only("").says(says);
+    }
+}
+
+/// Each message comes once, and nobody is asked more often than said.
+#[test]
+fn new_messages_are_followed_until_ctrl_c() {
+    let world = seeded_with_people();
+    let proxy = Proxy::start(&world.endpoint(), |_, _| Answer::Forward);
+    for output in ["table", "json"] {
+        let asked = proxy.requests().len();
+        let mut command = world.tool(
+            "ddb-get-conversation",
+            &["--follow", "--limit", "2", "--output", output, "--endpoint-url", &proxy.url()],
+        );
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let mut line = || lines.next().expect("a line").expect("text");
+        let newest = [line(), line()];
+        let expected = if output == "table" { "Then save me the damp rug" } else { "another." };
+        assert!(newest[1].contains(expected), "{newest:?}");
+        for text in ["One more.", "And\nanother."] {
+            let send = ["--from", "bayko", "--group", GROUP, text];
+            world.run("ddb-send-message", &send).succeeds();
+            let line = line();
+            if output == "json" {
+                let message: serde_json::Value = serde_json::from_str(&line).expect("one message");
+                assert_eq!(
+                    (&message["handle"], &message["message"]),
+                    (&"bayko".into(), &text.into())
+                );
+            } else {
+                let text = text.replace('\n', "⏎");
+                assert!(line.ends_with(&format!(" UTC  bayko: {text}")), "{line}");
+            }
+        }
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        kill(pid, Signal::SIGINT).expect("Ctrl-C");
+        let output = child.wait_with_output().expect("its end");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        assert!(lines.next().is_none());
+        assert!(
+            stderr.contains("Ctrl-C ends it\n") && stderr.contains("\n4 messages; "),
+            "{stderr}"
+        );
+        let asked = proxy.requests().len() - asked;
+        assert!((2..60).contains(&asked), "{asked} queries");
+    }
+    world.run("ddb-get-conversation", &["--follow", "--until", "today"]).ends_with(2);
+}
+
+#[test]
+fn what_ends_the_service_ends_the_following() {
+    let world = World::seeded();
+    let proxy = Proxy::start(&world.endpoint(), |number, _| match number {
+        0 => Answer::Forward,
+        _ => Answer::Drop,
+    });
+    let follow = ["--follow", "--limit", "1", "--endpoint-url", &proxy.url()];
+    world
+        .run("ddb-get-conversation", &follow)
+        .ends_with(1)
+        .prints("Then save me the damp rug")
+        .says("error: cannot reach DynamoDB");
 }

@@ -133,7 +133,7 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
         ("ddb-scan", vec![vec!["prod", "--segments", "2"], vec!["prod", "--count"]]),
         ("ddb-export", vec![vec!["prod", "--out", "all.json"], vec!["prod", "--count"]]),
         ("ddb-import", vec![vec![&items, "prod", confirm[0], confirm[1]]]),
-        ("ddb-get-conversation", vec![vec!["prod"]]),
+        ("ddb-get-conversation", vec![vec!["prod", "--handle", "bayko", "--with", "jess-bk"]]),
         ("ddb-query", vec![vec!["prod", "inbox:bayko"]]),
         ("ddb-list-conversations", vec![vec!["prod", "--handle", "bayko"]]),
         (

@@ -142,7 +142,10 @@ const AWS_FAULTS: [Fault; 7] = [
 fn dynamodb() {
     let world = World::seeded();
     let get_within = |secs: &str, endpoint: &str, region: &str| {
-        let mut command = world.prod_command("ddb-get-conversation", &["prod", "--limit", "80"]);
+        let mut command = world.prod_command(
+            "ddb-get-conversation",
+            &["prod", "--limit", "80", "--group", cli_tests::GROUP],
+        );
         command
             .args(["--endpoint-url", endpoint])
             .env("OPS_TIMEOUT_SECS", secs)

@@ -6,8 +6,9 @@ use std::sync::Once;
 
 use chrono::{
     DateTime, Datelike, Days, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
-    TimeZone, Utc,
+    TimeZone, Utc, Weekday,
 };
+use interim::{Dialect, parse_date_string};
 
 use crate::app::keys::SortTime;
 use crate::env;
@@ -18,7 +19,7 @@ use crate::ui::Ui;
 /// # Errors
 /// Where it is no time, in words for the command line.
 pub fn parse_start(text: &str) -> Result<SortTime, String> {
-    parse(text, &Local).map(|(start, _)| start)
+    parse(text, &Local::now()).map(|(start, _)| start)
 }
 
 /// The end of what was typed: `2026-01-31` is its last microsecond here.
@@ -26,7 +27,7 @@ pub fn parse_start(text: &str) -> Result<SortTime, String> {
 /// # Errors
 /// Like [`parse_start`].
 pub fn parse_end(text: &str) -> Result<SortTime, String> {
-    parse(text, &Local).map(|(_, end)| end)
+    parse(text, &Local::now()).map(|(_, end)| end)
 }
 
 /// The years that a sort key can hold, with four digits: others would not sort
@@ -39,46 +40,102 @@ pub fn is_sortable(time: DateTime<Utc>) -> bool {
     YEARS.contains(&time.year())
 }
 
-fn parse<Zone: TimeZone>(text: &str, zone: &Zone) -> Result<(SortTime, SortTime), String> {
-    let (start, end) = parse_any_year(text, zone)?;
+fn parse(
+    text: &str,
+    now: &DateTime<impl TimeZone<Offset: Copy>>,
+) -> Result<(SortTime, SortTime), String> {
+    let (start, end) = parse_any_year(text, now)?;
     if is_sortable(start.time()) && is_sortable(end.time()) {
         return Ok((start, end));
     }
     Err(format!("`{text}` is not in the years 1 to 9999"))
 }
 
-fn parse_any_year<Zone: TimeZone>(text: &str, zone: &Zone) -> Result<(SortTime, SortTime), String> {
+fn parse_any_year(
+    text: &str,
+    now: &DateTime<impl TimeZone<Offset: Copy>>,
+) -> Result<(SortTime, SortTime), String> {
     if let Ok(time) = text.parse::<SortTime>() {
         return Ok((time, time));
     }
-    let here = |time: NaiveDateTime| {
-        if let Some(tz) = unknown_zone() {
-            return Err(format!(
-                "TZ is `{tz}`, which is not a time zone known here: say the time with its zone, like `2026-01-31T23:59:59Z`"
-            ));
-        }
-        // A local time that a clock change skips does not exist; one that it
-        // repeats is the earlier of the two.
-        let time = zone.from_local_datetime(&time).earliest();
-        time.map(|time| SortTime::new(time.with_timezone(&Utc)))
-            .ok_or_else(|| format!("`{text}` does not exist in your time zone"))
-    };
     for format in
         ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]
     {
         if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
-            return here(time).map(|time| (time, time));
+            return here(text, time, &now.timezone()).map(|time| (time, time));
         }
     }
-    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        && let Some(next) = date.checked_add_days(Days::new(1))
-    {
-        let start = here(date.and_time(NaiveTime::MIN))?;
-        let end = here(next.and_time(NaiveTime::MIN))?.time() - TimeDelta::microseconds(1);
-        return Ok((start, SortTime::new(end)));
+    match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        Ok(date) => day(text, date, &now.timezone()),
+        Err(_) => parse_said(text, now),
     }
-    Err("expected a time like `2026-01-31T23:59:59Z`, `2026-01-31T23:59` or `2026-01-31` (your time zone)"
-        .to_owned())
+}
+
+/// A time of the person's time zone.
+fn here(text: &str, time: NaiveDateTime, zone: &impl TimeZone) -> Result<SortTime, String> {
+    known_zone()?;
+    // A local time that a clock change skips does not exist; one that it
+    // repeats is the earlier of the two.
+    let time = zone.from_local_datetime(&time).earliest();
+    time.map(|time| SortTime::new(time.with_timezone(&Utc)))
+        .ok_or_else(|| format!("`{text}` does not exist in your time zone"))
+}
+
+fn known_zone() -> Result<(), String> {
+    unknown_zone().map_or(Ok(()), |tz| {
+        Err(format!(
+            "TZ is `{tz}`, which is not a time zone known here: say the time with its zone, like `2026-01-31T23:59:59Z`"
+        ))
+    })
+}
+
+/// A whole day of the person's time zone.
+fn day(text: &str, date: NaiveDate, zone: &impl TimeZone) -> Result<(SortTime, SortTime), String> {
+    let next = date.checked_add_days(Days::new(1)).ok_or(EXPECTED)?;
+    let start = here(text, date.and_time(NaiveTime::MIN), zone)?;
+    let end = here(text, next.and_time(NaiveTime::MIN), zone)?.time() - TimeDelta::microseconds(1);
+    Ok((start, SortTime::new(end)))
+}
+
+const EXPECTED: &str = "expected a time like `2026-01-31T23:59:59Z`, `2026-01-31T23:59` or `2026-01-31` (your time zone), `1 hour ago`, `yesterday` or `last friday`";
+
+/// A time as people say it. What names a day is the whole of it; a weekday is the last
+/// one, or today.
+fn parse_said(
+    text: &str,
+    now: &DateTime<impl TimeZone<Offset: Copy>>,
+) -> Result<(SortTime, SortTime), String> {
+    let said = text.trim().to_lowercase();
+    // The library takes `5` for the year 5, `3/4` for one of two days, and `2026-01-31T25:00`
+    // for anything.
+    let is_said = said.starts_with(|c: char| c.is_ascii_alphabetic()) || said.ends_with(" ago");
+    if !is_said || said.contains(['/', '-']) {
+        let ago = parse_date_string(&format!("{said} ago"), *now, Dialect::Uk).is_ok();
+        let hint = if ago && !is_said { format!("`{said} ago`? ") } else { String::new() };
+        return Err(format!("{hint}{EXPECTED}"));
+    }
+    // The library takes 12am for noon.
+    if said.ends_with("am") || said.ends_with("pm") {
+        return Err(format!("hours are 0:00 to 23:59; {EXPECTED}"));
+    }
+    let is_weekday = said.parse::<Weekday>().is_ok();
+    let before = if is_weekday { "last " } else { "" };
+    let time = parse_date_string(&format!("{before}{}", text.trim()), *now, Dialect::Uk)
+        .map_err(|error| format!("{EXPECTED}: {error}"))?;
+    let is_day = matches!(&*said, "today" | "yesterday" | "tomorrow")
+        || time.naive_local().time() == NaiveTime::MIN && !said.contains(':');
+    if is_day {
+        let date = time.naive_local().date();
+        // The library takes today for it.
+        let is_a_week_ago = said.starts_with("last ") && date == now.naive_local().date();
+        let date = if is_a_week_ago { date - Days::new(7) } else { date };
+        return day(text, date, &now.timezone());
+    }
+    if said.contains(':') {
+        known_zone()?;
+    }
+    let time = SortTime::new(time.with_timezone(&Utc));
+    Ok((time, time))
 }
 
 /// A time as a line shows it: local, to the minute, with its offset.
@@ -190,9 +247,12 @@ mod tests {
         assert_eq!(zone(offset(-180)), "UTC-03:00");
     }
 
+    /// On a Wednesday at 19:05:33, five hours west.
     fn range(text: &str) -> Result<(String, String), String> {
         let zone = FixedOffset::west_opt(5 * 3600).expect("offset");
-        parse(text, &zone).map(|(start, end)| (start.to_string(), end.to_string()))
+        let now: DateTime<Utc> = "2026-11-26T00:05:33.123456Z".parse().expect("time");
+        parse(text, &now.with_timezone(&zone))
+            .map(|(start, end)| (start.to_string(), end.to_string()))
     }
 
     #[test]
@@ -211,10 +271,57 @@ mod tests {
     }
 
     #[test]
+    fn a_time_as_people_say_it() {
+        let time = |text: &str| format!("2026-11-{text}+00:00");
+        for (said, expected) in [
+            ("now", "26T00:05:33.123456"),
+            ("1 hour ago", "25T23:05:33.123456"),
+            ("90 min ago", "25T22:35:33.123456"),
+            ("3h ago", "25T21:05:33.123456"),
+            ("2 days ago", "24T00:05:33.123456"),
+            ("Yesterday 14:00", "24T19:00:00.000000"),
+        ] {
+            assert_eq!(range(said), Ok((time(expected), time(expected))), "{said}");
+        }
+        for (said, date) in [
+            ("today", 25),
+            ("yesterday", 24),
+            ("last friday", 20),
+            // The one before, not the one to come.
+            ("friday", 20),
+            ("Wed", 25),
+            ("last Wed", 18),
+            ("Nov 3", 3),
+        ] {
+            let (start, end) = (format!("{date:02}T05:00:00.000000"), date + 1);
+            let end = format!("{end:02}T04:59:59.999999");
+            assert_eq!(range(said), Ok((time(&start), time(&end))), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_two_times_is_none() {
+        for text in [
+            "5",
+            "2026",
+            "3/4",
+            "31/01/2026",
+            "1 hour",
+            "15 mins",
+            "x",
+            "soon",
+            "ago",
+            "yesterday 12am",
+        ] {
+            assert!(range(text).is_err(), "{text}: {:?}", range(text));
+        }
+        assert!(range("1 hour").expect_err("the future").starts_with("`1 hour ago`? "));
+    }
+
+    #[test]
     fn anything_else_is_an_error() {
         for text in [
             "",
-            "yesterday",
             "2026-13-01",
             "2026-02-30",
             "31.01.2026",

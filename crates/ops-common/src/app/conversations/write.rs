@@ -187,7 +187,10 @@ pub async fn conversation_of(
     let mut newest: Option<MessageGroup> = None;
     for (owner, with) in [(person, other), (other, person)] {
         let found = of_one(table, &InboxKey(owner).to_string(), "user_uuid", with).await?;
-        let row = found.rows.first().map(MessageGroup::from_item).transpose().map_err(broken)?;
+        let row = found.rows.first().map(MessageGroup::from_item).transpose();
+        let row = row.map_err(|row| {
+            with_check(Error::new("the two have a broken conversation").cause(row))
+        })?;
         newest = newest.into_iter().chain(row).max_by_key(|row| row.last_at);
     }
     Ok(newest.map(|row| row.group))
@@ -494,7 +497,10 @@ fn after(time: SortTime) -> SortTime {
 }
 
 fn broken(why: impl std::fmt::Display) -> Error {
-    Error::new("the conversation is broken; the message is not sent")
-        .cause(why)
-        .hint(format!("`{}` says what is broken and how to fix it", invocation("check-identities")))
+    with_check(Error::new("the conversation is broken; the message is not sent").cause(why))
+}
+
+fn with_check(error: Error) -> Error {
+    let check = invocation("check-identities");
+    error.hint(format!("`{check}` says what is broken and how to fix it"))
 }
