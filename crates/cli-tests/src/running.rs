@@ -9,7 +9,7 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 19] = [
+pub const TOOLS: [&str; 20] = [
     "check-identities",
     "cognito-list-users",
     "db-connect",
@@ -23,6 +23,7 @@ pub const TOOLS: [&str; 19] = [
     "ddb-list-conversations",
     "ddb-list-tables",
     "ddb-query",
+    "ddb-refresh-names",
     "ddb-scan",
     "ddb-schema-load",
     "ddb-seed",

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html>
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
 use ops_common::app::records::Item;
 use ops_common::consent::Permit;
 use ops_common::env::invocation;
@@ -15,6 +15,7 @@ use crate::difference::Difference;
 /// The item as it is at this moment.
 pub(crate) async fn read(subject: &Subject) -> Result<Option<Item>, Error> {
     let request = subject.table.db().client().get_item().table_name(subject.table.name());
+    let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
     let sent = request.set_key(Some(subject.key.clone())).consistent_read(true).send().await;
     match sent {
         Ok(output) => Ok(output.item),
@@ -31,6 +32,7 @@ pub(crate) async fn put_new(subject: &Subject, permit: &Permit, item: &Item) -> 
         .client()
         .put_item()
         .table_name(subject.table.name())
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
         .set_item(Some(item.clone()))
         .condition_expression("attribute_not_exists(#pk)")
         .expression_attribute_names("#pk", &subject.typed.partition.name)
@@ -72,6 +74,7 @@ pub(crate) async fn change(
         .client()
         .update_item()
         .table_name(subject.table.name())
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
         .set_key(Some(subject.key.clone()))
         .update_expression(clauses.into_iter().flatten().collect::<Vec<_>>().join(" "))
         .condition_expression(condition.terms.join(" AND "))
@@ -95,6 +98,7 @@ pub(crate) async fn delete(subject: &Subject, permit: &Permit, item: &Item) -> R
         .client()
         .delete_item()
         .table_name(subject.table.name())
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
         .set_key(Some(subject.key.clone()))
         .condition_expression(condition.terms.join(" AND "))
         .set_expression_attribute_names(Some(condition.names))

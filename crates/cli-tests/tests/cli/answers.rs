@@ -78,6 +78,9 @@ fn each_operation(
 fn every_operation_of_dynamodb() {
     let Some(world) = World::whole() else { return };
     let items = world.file("a.json", r#"{"Item":{"pk":{"S":"a"},"sk":{"S":"b"}}}"#);
+    let one = world.file("one.json", r#"{"pk":{"S":"x"},"sk":{"S":"y"}}"#);
+    let other = world.file("other.json", r#"{"pk":{"S":"x"},"sk":{"S":"y"},"n":{"N":"1"}}"#);
+    world.sql("UPDATE users SET display_name = 'Renamed' WHERE handle = 'bayko'");
     let schema = include_str!("../../../../seed-data/tables/cruddur-messages.json");
     let mut schema: Value = serde_json::from_str(schema).expect("JSON");
     schema["DeletionProtectionEnabled"] = json!(false);
@@ -94,6 +97,10 @@ fn every_operation_of_dynamodb() {
         ("ddb-get-conversation", vec![]),
         ("ddb-list-conversations", vec![]),
         ("ddb-query", vec!["MSG#5ae290ed-55d1-47a0-bc6d-fe2bc2700399"]),
+        ("ddb-item", vec!["put", &one]),
+        ("ddb-item", vec!["put", &other]),
+        ("ddb-item", vec!["delete", "x", "y"]),
+        ("ddb-refresh-names", vec!["--all", "--give-up-after", "1"]),
         ("check-identities", vec![]),
         ("ddb-schema-load", vec!["--table", "new"]),
         ("ddb-schema-load", vec!["--schema", &schema, "--update"]),
@@ -112,15 +119,20 @@ fn every_operation_of_dynamodb() {
     assert_eq!(
         operations,
         [
+            "BatchExecuteStatement",
             "BatchWriteItem",
             "CreateTable",
+            "DeleteItem",
             "DeleteTable",
             "DescribeTable",
             "DescribeTimeToLive",
+            "GetItem",
             "ListTables",
+            "PutItem",
             "Query",
             "Scan",
             "TransactWriteItems",
+            "UpdateItem",
             "UpdateTable",
             "UpdateTimeToLive",
         ]

@@ -38,6 +38,16 @@ pub(crate) fn actions(request: &Request) -> Vec<String> {
                 })
                 .collect()
         }
+        "BatchExecuteStatement" => {
+            let statements = request.body["Statements"].as_array().expect("statements");
+            let kind =
+                |statement: &Value| match &statement["Statement"].as_str().expect("a text")[..6] {
+                    "UPDATE" => "dynamodb:PartiQLUpdate".to_owned(),
+                    "DELETE" => "dynamodb:PartiQLDelete".to_owned(),
+                    other => panic!("{other}"),
+                };
+            statements.iter().map(kind).collect()
+        }
         operation => vec![format!("dynamodb:{operation}")],
     }
 }
@@ -102,6 +112,10 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
     let items = world.file("a.json", message.to_string());
     let one = world.file("one.json", r#"{"pk":{"S":"t"},"sk":{"S":"1"}}"#);
     let other = world.file("other.json", r#"{"pk":{"S":"t"},"sk":{"S":"1"},"n":{"N":"1"}}"#);
+    let outdated = message.to_string().replace("\"Jess\"", "\"Another\"");
+    world.run("ddb-schema-load", &["--table", "renamed"]).succeeds();
+    let outdated = world.file("outdated.json", outdated);
+    world.run("ddb-import", &[&outdated, "--table", "renamed"]).succeeds();
     let account = Account::of(world, Some("ca-central-1_AbC".into()));
     let pool = ["--user-pool-id", "ca-central-1_AbC"];
     let confirm = ["--confirm", "cruddur-messages"];
@@ -151,6 +165,7 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
                 vec!["prod", "Hi", "--from", "maren", "--to", "tariq", "--yes"],
             ],
         ),
+        ("ddb-refresh-names", vec![vec!["prod", "--all", "--yes", "--table", "renamed"]]),
         ("cognito-list-users", vec![pool.to_vec()]),
         ("update-cognito-user-ids", vec![vec!["prod", "--yes", pool[0], pool[1]]]),
         ("check-identities", vec![vec!["prod", pool[0], pool[1]]]),

@@ -36,9 +36,11 @@ const WRITES: [&str; 25] = [
 
 /// The functions that hold such a call, by their file: each takes a permit, or is
 /// handed what only a permit opens.
-const DOORS: [(&str, &[&str]); 11] = [
-    // `Batches` comes from `Table::batch_writer`, `Attempt` from `create_message…`.
+const DOORS: [(&str, &[&str]); 12] = [
+    // `Batches` comes from `Table::batch_writer`, `Statements` from `Table::statements`,
+    // `Attempt` from `create_message…`.
     ("ops-common/src/dynamodb/batch.rs", &["send"]),
+    ("ops-common/src/dynamodb/statements.rs", &["send"]),
     ("ops-common/src/app/conversations/write.rs", &["write"]),
     ("ddb-schema-load/src/lifecycle.rs", &["create", "update", "set_ttl"]),
     ("ddb-drop/src/lib.rs", &["drop_table"]),

@@ -37,6 +37,7 @@ mod pages;
 mod query;
 mod questions;
 mod readme;
+mod refresh_names;
 mod round_trip;
 mod s3_export;
 mod scan;

@@ -8,7 +8,7 @@ const DYNAMODB_TOOLS: [&str; 12] = [
     "ddb-drop x",
     "ddb-export",
     "ddb-import - --yes",
-    "ddb-get-conversation",
+    "ddb-get-conversation --group 5ae290ed-55d1-47a0-bc6d-fe2bc2700399",
     "ddb-item get x y",
     "ddb-list-conversations",
     "ddb-list-tables",

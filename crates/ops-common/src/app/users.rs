@@ -125,6 +125,15 @@ pub async fn by_cognito_sub(db: &Db, sub: &str) -> Result<Vec<Person>, Error> {
     rows.iter().map(person).collect()
 }
 
+/// Everybody, by handle.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn everybody(db: &Db) -> Result<Vec<Person>, Error> {
+    let all = "SELECT uuid, display_name, handle FROM users ORDER BY handle";
+    db.query("list users", all, &[]).await?.iter().map(person).collect()
+}
+
 fn person(row: &Row) -> Result<Person, Error> {
     Ok(Person {
         uuid: column(row, "uuid")?,

@@ -11,6 +11,7 @@ pub mod retry;
 pub mod s3;
 pub mod scan;
 pub mod selection;
+pub mod statements;
 pub mod table;
 pub mod typed_key;
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::TableDescription;
@@ -12,8 +13,10 @@ use crate::aws::page_tokens::PageTokens;
 use crate::consent::{Caller, Kind, Permit};
 use crate::dynamodb::Dynamo;
 use crate::dynamodb::batch::Batches;
+use crate::dynamodb::capacity::Bucket;
 use crate::dynamodb::key::KeyNames;
 use crate::dynamodb::scan::Scan;
+use crate::dynamodb::statements::Statements;
 use crate::env::invocation;
 use crate::error::Error;
 use crate::target::Target;
@@ -108,6 +111,20 @@ impl Table {
     pub fn batch_writer(&self, permit: &Permit, keys: KeyNames) -> Result<Batches, Error> {
         self.check(permit)?;
         Ok(Batches::new(self, keys))
+    }
+
+    /// Writes to it by statements, with leave to do so.
+    ///
+    /// # Errors
+    /// Where the permit is for something else.
+    pub fn statements(
+        &self,
+        permit: &Permit,
+        limit: Option<Bucket>,
+        give_up_after: Duration,
+    ) -> Result<Statements, Error> {
+        self.check(permit)?;
+        Ok(Statements::new(self, limit, give_up_after))
     }
 
     /// The live table, or `None` where it does not exist.
