@@ -13,7 +13,7 @@ use ops_common::target::Target;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::table::{Content, Group};
+use crate::table::{Content, Group, Misspelled};
 use fixes::word;
 use index::Index;
 
@@ -41,6 +41,22 @@ impl Link {
     }
 }
 
+/// What `--fix` can do by itself, in the order in which it is done: what comes first is
+/// what the rest stands on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// the pool's ids into Postgres
+    CopyIds,
+    /// a row of Postgres gets the uuid under which the table knows the person
+    Uuid { handle: String, from: Uuid, to: Uuid },
+    /// a row comes to the key where the app looks for it
+    Key(Box<Misspelled>),
+    /// the inbox rows of a conversation of two
+    Conversation { group: Uuid, people: [Uuid; 2] },
+    /// names as Postgres has them
+    Names,
+}
+
 /// Where a chain is broken, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Broken {
@@ -48,6 +64,8 @@ pub(crate) struct Broken {
     pub(crate) what: String,
     #[serde(rename = "mend")]
     pub(crate) fix: String,
+    #[serde(skip)]
+    pub(crate) step: Option<Step>,
 }
 
 /// A person, as far as the chain holds.
@@ -74,13 +92,16 @@ pub(crate) struct Finding {
     pub(crate) what: String,
     #[serde(rename = "mend")]
     pub(crate) fix: String,
+    #[serde(skip)]
+    pub(crate) step: Option<Step>,
 }
 
 /// The three stores.
 pub(crate) struct Stores<'a> {
     pub(crate) target: Target,
     pub(crate) pool_id: &'a str,
-    pub(crate) pool: &'a [User],
+    /// none: nobody looked
+    pub(crate) pool: Option<&'a [User]>,
     pub(crate) people: &'a [Identity],
     pub(crate) table: &'a Content,
     pub(crate) table_name: &'a str,
@@ -104,7 +125,7 @@ impl Stores<'_> {
         let mut people = Vec::new();
         let mut newcomers = Vec::new();
         let mut told: HashSet<Uuid> = HashSet::new();
-        for user in self.pool {
+        for user in self.pool.unwrap_or_default() {
             let Some((handle, signed_in)) = index.sign_in(self, user) else {
                 newcomers.push(user.username.clone());
                 continue;
@@ -138,6 +159,10 @@ impl Stores<'_> {
         }
         for row in self.people.iter().filter(|row| !told.contains(&row.uuid)) {
             let mut person = self.inbox(&index, row, None);
+            if self.pool.is_none() {
+                people.push(person);
+                continue;
+            }
             person.broken = Some(Broken {
                 link: Link::Sub,
                 what: "no user of the pool has this handle, so they cannot sign in".to_owned(),
@@ -147,12 +172,15 @@ impl Stores<'_> {
                     self.call("update-cognito-user-ids", ""),
                     handle = word(&row.handle, "HANDLE")
                 ),
+                step: None,
             });
             people.push(person);
         }
         people.sort_by(|a, b| (&a.handle, &a.sub).cmp(&(&b.handle, &b.sub)));
         let mut findings = self.strangers(&index);
         findings.extend(self.groups(&index));
+        findings.extend(self.names(&index));
+        findings.extend(self.misspelled());
         findings.extend(self.malformed());
         Found { people, findings, newcomers }
     }
@@ -173,7 +201,8 @@ impl Stores<'_> {
                     0 => format!("takes part in the conversation {uuid} and has no row for it"),
                     rows => format!("has {rows} rows for the conversation {uuid}"),
                 };
-                Some(Broken { link: Link::GroupRows, what, fix: self.fix_rows(*uuid, group) })
+                let (fix, step) = (self.fix_rows(*uuid, group), self.step_of_group(*uuid, group));
+                Some(Broken { link: Link::GroupRows, what, fix, step })
             })
             .or_else(|| {
                 let (uuid, group, fault) = in_list().find_map(|(uuid, group)| {
@@ -183,6 +212,7 @@ impl Stores<'_> {
                     link: Link::Messages,
                     what: format!("the row of the conversation {uuid} {fault}"),
                     fix: self.fix_last(*uuid, group),
+                    step: self.step_of_group(*uuid, group),
                 })
             });
         Person {
@@ -207,6 +237,7 @@ impl Stores<'_> {
                 row.uuid
             ),
             fix: self.fix_uuid(index, *other, &row.handle),
+            step: Some(Step::Uuid { handle: row.handle.clone(), from: row.uuid, to: *other }),
         })
     }
 }

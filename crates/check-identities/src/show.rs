@@ -61,18 +61,18 @@ fn with_fixes(header: &[Column<'_>], mut rows: Vec<Vec<String>>, ui: &Ui) -> Res
 
 /// The chain of each user with one handle, and what is wrong with their
 /// conversations.
-pub(crate) fn chains(found: &Found, ui: &Ui) -> Result<(), Error> {
+pub(crate) fn chains(found: &Found, with_pool: bool, ui: &Ui) -> Result<(), Error> {
     for (index, person) in found.people.iter().enumerate() {
         if index > 0 {
             ui.line("")?;
         }
-        show_chain(person, ui)?;
+        show_chain(person, with_pool, ui)?;
     }
     show_findings(&found.findings, ui)
 }
 
 /// One person's chain, link by link, up to the one that is broken.
-fn show_chain(person: &Person, ui: &Ui) -> Result<(), Error> {
+fn show_chain(person: &Person, with_pool: bool, ui: &Ui) -> Result<(), Error> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
     let links = [
         (Link::Sub, or_none(person.sub.clone())),
@@ -84,7 +84,11 @@ fn show_chain(person: &Person, ui: &Ui) -> Result<(), Error> {
     let mut rows = Vec::new();
     for (link, found) in links {
         let broken = person.broken.as_ref().filter(|broken| broken.link == link);
-        let state = broken.map_or_else(|| "ok".to_owned(), |broken| broken.what.clone());
+        let state = match broken {
+            Some(broken) => broken.what.clone(),
+            None if link == Link::Sub && !with_pool => "not looked at".to_owned(),
+            None => "ok".to_owned(),
+        };
         rows.push(vec![link.name().to_owned(), found, state]);
         if broken.is_some() {
             break;

@@ -1,12 +1,13 @@
 //! What the messages table says of people and conversations: read once, and
 //! kept in a size that the number of people and conversations bounds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ops_common::app::conversations::{newest_message, rows_of_group};
-use ops_common::app::keys::{ConversationKey, InboxKey, SortTime};
-use ops_common::app::records::{Item, Message, MessageGroup};
+use ops_common::app::keys::{ConversationKey, InboxKey, PK, SK, SortTime};
+use ops_common::app::records::{Item, Message, MessageGroup, Person};
+use ops_common::app::users::Identity;
 use ops_common::dynamodb::scan::Segments;
 use ops_common::dynamodb::table::Table;
 use ops_common::error::Error;
@@ -33,7 +34,10 @@ const ATTRIBUTES: [&str; 8] = [
 const PAGE: u32 = 2_000;
 
 /// As many rows that cannot be read are named.
-const NAMED: usize = 20;
+pub(crate) const NAMED: usize = 20;
+
+/// As many rows whose key is in another spelling are moved at once.
+const MOVED: usize = 1_000;
 
 /// As many conversations are looked at again: where more are not whole, it is
 /// not for being written to at this moment.
@@ -41,17 +45,40 @@ const LOOKED_AT_AGAIN: usize = 100;
 /// How often.
 const LOOKS: usize = 3;
 
+/// The people of Postgres.
+pub(crate) type Known<'a> = HashMap<Uuid, &'a Identity>;
+
+#[derive(PartialEq, Eq)]
+enum Named {
+    Known,
+    Stranger,
+}
+
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     pub(crate) groups: HashMap<Uuid, Group>,
     /// the handles that rows give to users who are not in Postgres
     pub(crate) strangers: HashMap<Uuid, String>,
+    /// messages that each of them sent
+    pub(crate) sent_by_strangers: HashMap<Uuid, u64>,
+    /// rows that call somebody otherwise than Postgres does
+    pub(crate) outdated: BTreeMap<Uuid, u64>,
     /// the first of the rows that cannot be read, each in words
     pub(crate) malformed: Vec<String>,
     pub(crate) malformed_count: usize,
+    /// the first of the rows whose key is in another spelling
+    pub(crate) misspelled: Vec<Misspelled>,
+    pub(crate) misspelled_count: usize,
     pub(crate) items: usize,
     pub(crate) consumed_capacity: f64,
+}
+
+/// A row whose key the app never looks for: keys are compared, and sorted, as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Misspelled {
+    pub(crate) key: [String; 2],
+    pub(crate) right: [String; 2],
 }
 
 /// A conversation.
@@ -113,12 +140,17 @@ impl Group {
     }
 }
 
-/// The key as the app writes it, where this one has the same uuid in other letters: keys
-/// are compared as text.
-fn other_spelling(pk: &str) -> Option<String> {
+/// The key as the app writes it, where this one has the same uuid or the same time in
+/// other letters.
+fn other_spelling(item: &Item) -> Option<Misspelled> {
+    let [pk, sk] = [PK, SK].map(|name| item.get(name).and_then(|value| value.as_s().ok()));
+    let (pk, sk) = (pk?, sk?);
     let inbox = pk.parse::<InboxKey>().map(|key| key.to_string());
-    let key = inbox.or_else(|_| pk.parse::<ConversationKey>().map(|key| key.to_string()));
-    key.ok().filter(|key| key != pk)
+    let right_pk = inbox.or_else(|_| pk.parse::<ConversationKey>().map(|key| key.to_string()));
+    // A row of the app's has a time; what else is below such a key is not the app's.
+    let right = [right_pk.ok()?, sk.parse::<SortTime>().ok()?.to_string()];
+    let key = [pk.clone(), sk.clone()];
+    (key != right).then_some(Misspelled { key, right })
 }
 
 impl From<MessageGroup> for GroupRow {
@@ -129,8 +161,8 @@ impl From<MessageGroup> for GroupRow {
 }
 
 impl Content {
-    /// Reads the table, page by page. `known` are the users of Postgres.
-    pub(crate) async fn read(table: &Table, known: &HashSet<Uuid>, ui: &Ui) -> Result<Self, Error> {
+    /// Reads the table, page by page. `known` are the people of Postgres.
+    pub(crate) async fn read(table: &Table, known: &Known<'_>, ui: &Ui) -> Result<Self, Error> {
         let mut content = Self::default();
         let mut progress = ui.progress(format_args!("reading the table `{table}`"));
         let scan = table.scan().project(&ATTRIBUTES.map(str::to_owned));
@@ -146,22 +178,26 @@ impl Content {
         Ok(content)
     }
 
-    fn add(&mut self, item: &Item, known: &HashSet<Uuid>) {
+    fn add(&mut self, item: &Item, known: &Known<'_>) {
         self.items += 1;
-        let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
-        if let Some(spelling) = other_spelling(pk) {
-            return self.name_malformed(format!(
-                "the app never finds the row at the key `{pk}`: it looks for `{spelling}`"
-            ));
+        if let Some(misspelled) = other_spelling(item) {
+            self.misspelled_count += 1;
+            if self.misspelled.len() < MOVED {
+                self.misspelled.push(misspelled);
+            }
+            return;
         }
+        let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
         let read = if pk.starts_with("GRP#") {
             MessageGroup::from_item(item).map(|row| {
-                self.name(row.other.uuid, &row.other.handle, known);
+                self.name(&row.other, known);
                 self.groups.entry(row.group).or_default().rows.push(row.into());
             })
         } else if pk.starts_with("MSG#") {
             Message::from_item(item).map(|message| {
-                self.name(message.sender.uuid, &message.sender.handle, known);
+                if self.name(&message.sender, known) == Named::Stranger {
+                    *self.sent_by_strangers.entry(message.sender.uuid).or_default() += 1;
+                }
                 let group = self.groups.entry(message.group).or_default();
                 group.messages += 1;
                 if !group.senders.contains(&message.sender.uuid) {
@@ -185,10 +221,25 @@ impl Content {
         }
     }
 
-    fn name(&mut self, user: Uuid, handle: &str, known: &HashSet<Uuid>) {
-        if !known.contains(&user) && !self.strangers.contains_key(&user) {
-            self.strangers.insert(user, handle.to_owned());
+    fn name(&mut self, person: &Person, known: &Known<'_>) -> Named {
+        match known.get(&person.uuid) {
+            None => {
+                self.strangers.entry(person.uuid).or_insert_with(|| person.handle.clone());
+                Named::Stranger
+            }
+            Some(row) if row.handle == person.handle && row.display_name == person.display_name => {
+                Named::Known
+            }
+            Some(_) => {
+                *self.outdated.entry(person.uuid).or_default() += 1;
+                Named::Known
+            }
         }
+    }
+
+    /// Rows that the app never finds, or cannot read: what they would say is not known.
+    pub(crate) fn has_hidden_rows(&self) -> bool {
+        self.malformed_count > 0 || self.misspelled_count > 0
     }
 
     /// A scan takes a while, and a conversation that moves meanwhile can be seen

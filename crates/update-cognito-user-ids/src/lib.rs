@@ -97,19 +97,38 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     url.refuse_several_servers()?;
     let pool =
         UserPool::connect(&args.pool, args.profile.profile.as_deref(), Some(target), ui).await?;
-    let change = Change {
-        target,
-        kind: Kind::Database,
-        name: url.database(),
-        what: "",
-        effect: if only_looks { Effect::Nothing } else { Effect::Changes },
-    };
-    consent::check(&change, change.effect, &args.consent)?;
+    let effect = if only_looks { Effect::Nothing } else { Effect::Changes };
+    let change = Change { target, kind: Kind::Database, name: url.database(), what: "", effect };
+    consent::check(&change, effect, &args.consent)?;
     url.announce(ui);
     pool.announce(ui);
-    let mut db = Db::connect(&url, ui).await?;
-    let stamp = stamp::of_this_environment(&db, &url).await?;
-    let seen = Seen::of(db.client(), &url).await?;
+    let report = ask_and_carry_over(&pool, &url, effect, &args.consent, ui).await?;
+    let shown = if args.output.json() { ui.json(&report) } else { show_table(&report, ui) };
+    report.tell(ui);
+    // What a check found counts, also where the reader went away.
+    if args.check && report.found.differs() {
+        return Err(check_failed(&report.found, target).and_shown(shown));
+    }
+    shown
+}
+
+/// Compares, asks, and carries over what was agreed to; with [`Effect::Nothing`] it
+/// only compares.
+///
+/// # Errors
+/// Where a page of the pool cannot be had, somebody says no, the people change while
+/// the question waits, or Postgres refuses: then no row is changed.
+pub async fn ask_and_carry_over(
+    pool: &UserPool,
+    url: &ConnectionUrl,
+    effect: Effect,
+    consent: &ConfirmArgs,
+    ui: &Ui,
+) -> Result<Report, Error> {
+    let target = url.target();
+    let mut db = Db::connect(url, ui).await?;
+    let stamp = stamp::of_this_environment(&db, url).await?;
+    let seen = Seen::of(db.client(), url).await?;
 
     let begun = Instant::now();
     let pool_users = pool.users(ui).await?;
@@ -125,30 +144,28 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         found: Comparison::of(&by_handle, rows.clone()),
         seconds: Seconds { cognito, postgres: begun.elapsed().as_secs_f64() },
     };
-    if !only_looks && !report.found.updated.is_empty() {
-        let what = what_happens(&report, &url, stamp.is_some());
+    if effect == Effect::Nothing {
+        return Ok(report);
+    }
+    if !report.found.updated.is_empty() {
+        let what = what_happens(&report, url, stamp.is_some());
         let caller = match target {
             Target::Local => Caller::NoAccount,
             Target::Prod => pool.caller(ui).await?,
         };
         let place = Place::of_database(target, stamp.is_some(), caller);
-        let change = Change { what: &what, ..change };
-        let permit = consent::ask(&change, place, &args.consent, ui).await?;
+        let change =
+            Change { target, kind: Kind::Database, name: url.database(), what: &what, effect };
+        let permit = consent::ask(&change, place, consent, ui).await?;
         let begun = Instant::now();
         // Where nobody was asked nothing was agreed to.
         let agreed = (place != Place::Local).then_some(rows.as_slice());
-        let rows = write(&mut db, &url, &seen, &by_handle, agreed, &permit, ui).await?;
+        let rows = write(&mut db, url, &seen, &by_handle, agreed, &permit, ui).await?;
         report.seconds.postgres += begun.elapsed().as_secs_f64();
         report.found = Comparison::of(&by_handle, rows);
     }
-    report.written = !only_looks;
-    let shown = if args.output.json() { ui.json(&report) } else { show_table(&report, ui) };
-    report.tell(ui);
-    // What a check found counts, also where the reader went away.
-    if args.check && report.found.differs() {
-        return Err(check_failed(&report.found, target).and_shown(shown));
-    }
-    shown
+    report.written = true;
+    Ok(report)
 }
 
 /// Carries the ids over into the database that was seen, with leave to change it. The

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use ops_common::text::{count, quoted};
 use uuid::Uuid;
 
+use super::fixes::word;
 use super::index::Index;
-use super::{Finding, Stores};
-use crate::table::Group;
+use super::{Finding, Step, Stores};
+use crate::table::{Group, Misspelled, NAMED};
 
 impl Stores<'_> {
     /// Users whom the table names and Postgres does not have.
@@ -27,9 +28,21 @@ impl Stores<'_> {
                 kind: "unknown user",
                 uuid: Some(uuid),
                 what: format!(
-                    "the user {uuid}{handle_text} of {} is not in Postgres",
-                    count(groups, "conversation")
+                    "the user {uuid}{handle_text} of {}{} is not in Postgres",
+                    count(groups, "conversation"),
+                    match self.table.sent_by_strangers.get(&uuid) {
+                        None => String::new(),
+                        Some(sent) => format!(
+                            ", who sent {},",
+                            count(usize::try_from(*sent).unwrap_or(usize::MAX), "message")
+                        ),
+                    }
                 ),
+                step: anew.map(|row| Step::Uuid {
+                    handle: row.handle.clone(),
+                    from: row.uuid,
+                    to: uuid,
+                }),
                 fix: match anew {
                     Some(row) => self.fix_uuid(index, uuid, &row.handle),
                     None => {
@@ -48,8 +61,10 @@ impl Stores<'_> {
             self.table.groups.iter().filter(|(_, group)| !group.is_whole()).collect();
         let mut findings = Vec::new();
         for (uuid, group) in broken {
+            let step = self.step_of_group(*uuid, group);
             let mut add = |kind, what: String, fix: String| {
-                findings.push(Finding { kind, uuid: Some(*uuid), what, fix });
+                let step = step.clone();
+                findings.push(Finding { kind, uuid: Some(*uuid), what, fix, step });
             };
             let (fix_rows, fix_last) = (self.fix_rows(*uuid, group), self.fix_last(*uuid, group));
             let names = |uuids: &mut dyn Iterator<Item = Uuid>| {
@@ -99,10 +114,69 @@ impl Stores<'_> {
         findings
     }
 
+    /// People whom rows call otherwise than Postgres does.
+    pub(super) fn names(&self, index: &Index<'_>) -> Vec<Finding> {
+        let outdated = self.table.outdated.iter();
+        let finding = |(uuid, rows): (&Uuid, &u64)| {
+            let row = index.by_uuid.get(uuid)?;
+            let rows = usize::try_from(*rows).unwrap_or(usize::MAX);
+            Some(Finding {
+                kind: "names",
+                uuid: Some(*uuid),
+                what: format!(
+                    "{} of the table have another name of {} than Postgres",
+                    count(rows, "row"),
+                    quoted([&row.handle])
+                ),
+                fix: self.call(
+                    "ddb-refresh-names",
+                    &format!(" --handle {}", word(&row.handle, "HANDLE")),
+                ),
+                step: Some(Step::Names),
+            })
+        };
+        outdated.filter_map(finding).collect()
+    }
+
+    /// Rows at keys in another spelling.
+    pub(super) fn misspelled(&self) -> Vec<Finding> {
+        let fix = format!("{} moves it there", self.call("check-identities", " --fix"));
+        let finding = |misspelled: &Misspelled| {
+            let Misspelled { key: [pk, sk], right: [right_pk, right_sk] } = misspelled;
+            Finding {
+                kind: "spelling",
+                uuid: None,
+                what: format!(
+                    "the app never finds the row at the key `{pk}`, `{sk}`: it looks for `{right_pk}`, `{right_sk}`"
+                ),
+                fix: fix.clone(),
+                step: Some(Step::Key(Box::new(misspelled.clone()))),
+            }
+        };
+        let mut findings: Vec<Finding> =
+            self.table.misspelled.iter().take(NAMED).map(finding).collect();
+        let more = self.table.misspelled_count - findings.len();
+        if more > 0 {
+            findings.push(Finding {
+                kind: "spelling",
+                uuid: None,
+                what: format!("{} more at a key in another spelling", count(more, "row")),
+                fix,
+                step: None,
+            });
+        }
+        findings
+    }
+
     pub(super) fn malformed(&self) -> Vec<Finding> {
         let fix = format!("{} shows it as it is", self.call("ddb-scan", " --output jsonl"));
-        let finding =
-            |what: String| Finding { kind: "malformed", uuid: None, what, fix: fix.clone() };
+        let finding = |what: String| Finding {
+            kind: "malformed",
+            uuid: None,
+            what,
+            fix: fix.clone(),
+            step: None,
+        };
         let mut findings: Vec<Finding> =
             self.table.malformed.iter().cloned().map(finding).collect();
         let more = self.table.malformed_count - findings.len();

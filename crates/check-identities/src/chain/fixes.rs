@@ -12,8 +12,8 @@ use ops_common::args::DEFAULT_TABLE;
 use ops_common::env::invocation;
 use uuid::Uuid;
 
-use super::Stores;
 use super::index::Index;
+use super::{Step, Stores};
 use crate::table::{Group, GroupRow};
 
 impl Stores<'_> {
@@ -63,6 +63,20 @@ impl Stores<'_> {
                 "there is no command for it: look at {} first",
                 self.call("ddb-get-conversation", &format!(" --group {uuid}"))
             ),
+        }
+    }
+
+    /// What --fix does for a conversation whose rows are not right.
+    pub(super) fn step_of_group(&self, uuid: Uuid, group: &Group) -> Option<Step> {
+        // Where messages are hidden it may only look as if there were none.
+        if group.newest.is_none() && (self.table.has_hidden_rows() || uuid == SEEDED_GROUP) {
+            return None;
+        }
+        let mut people: Vec<Uuid> = group.participants().into_iter().collect();
+        people.sort();
+        match people[..] {
+            [one, other] => Some(Step::Conversation { group: uuid, people: [one, other] }),
+            _ => None,
         }
     }
 
@@ -128,8 +142,8 @@ impl Stores<'_> {
                 self.call("ddb-send-message", &format!(" --from HANDLE --group {uuid} TEXT"))
             );
         }
-        if self.table.malformed_count > 0 {
-            return "first fix the rows that cannot be read: its messages may be among them"
+        if self.table.has_hidden_rows() {
+            return "first fix the rows that cannot be read or found: its messages may be among them"
                 .to_owned();
         }
         self.delete_rows(&group.rows.iter().collect::<Vec<_>>())

@@ -9,7 +9,7 @@ use ops_common::text::quoted;
 use uuid::Uuid;
 
 use super::fixes::word;
-use super::{Broken, Link, Stores};
+use super::{Broken, Link, Step, Stores};
 use crate::table::Group;
 
 /// The stores, as the chain is followed through them.
@@ -46,7 +46,7 @@ impl<'a> Index<'a> {
             by_sub,
             by_handle: stores.people.iter().map(|row| (row.handle.as_str(), row)).collect(),
             by_letters: stores.people.iter().map(|row| (row.handle.to_lowercase(), row)).collect(),
-            pool: ByHandle::of(stores.pool),
+            pool: ByHandle::of(stores.pool.unwrap_or_default()),
             strangers_by_handle: stores
                 .table
                 .strangers
@@ -78,7 +78,11 @@ impl<'a> Index<'a> {
             let row = rows.first()?;
             return Some((row.handle.as_str(), self.only_row(stores, rows)));
         };
-        let broken = |link, what: String, fix: String| Err(Broken { link, what, fix });
+        let broken = |link, what: String, fix: String| Err(Broken { link, what, fix, step: None });
+        let copy = |what: String| {
+            let fix = stores.call("update-cognito-user-ids", "");
+            Err(Broken { link: Link::Sub, what, fix, step: Some(Step::CopyIds) })
+        };
         if let Some(subs) = self.pool.duplicates.get(handle) {
             let what = format!(
                 "{} users of the pool have this handle, this one is `{}`",
@@ -108,14 +112,10 @@ impl<'a> Index<'a> {
                     false => stores.fix_user(user, &row.handle),
                 },
             ),
-            ([], Some(row)) => broken(
-                Link::Sub,
-                format!(
-                    "Postgres has the id `{}` for them, the pool has another",
-                    row.cognito_user_id.as_deref().unwrap_or("")
-                ),
-                stores.call("update-cognito-user-ids", ""),
-            ),
+            ([], Some(row)) => copy(format!(
+                "Postgres has the id `{}` for them, the pool has another",
+                row.cognito_user_id.as_deref().unwrap_or("")
+            )),
             ([], None) => match self.by_letters.get(&handle.to_lowercase()) {
                 Some(row) => broken(
                     Link::User,
@@ -128,11 +128,9 @@ impl<'a> Index<'a> {
                     stores.fix_person(self, handle, None, Some(&user.sub)),
                 ),
             },
-            ([row], Some(_)) => broken(
-                Link::Sub,
-                format!("they sign in as `{}`: Postgres has their sub there", row.handle),
-                stores.call("update-cognito-user-ids", ""),
-            ),
+            ([row], Some(_)) => {
+                copy(format!("they sign in as `{}`: Postgres has their sub there", row.handle))
+            }
             (_, _) => self.only_row(stores, rows),
         };
         Some((handle, result))
@@ -152,6 +150,7 @@ impl<'a> Index<'a> {
                     "{}, or where the other row has no user in the pool: set its `cognito_user_id` to another value with psql",
                     stores.call("update-cognito-user-ids", "")
                 ),
+                step: Some(Step::CopyIds),
             }),
         }
     }
@@ -181,6 +180,7 @@ mod tests {
         Identity {
             uuid: Uuid::new_v4(),
             handle: handle.to_owned(),
+            display_name: handle.to_owned(),
             cognito_user_id: Some(sub.to_owned()),
         }
     }
@@ -192,7 +192,7 @@ mod tests {
         let stores = Stores {
             target: Target::Local,
             pool_id: "local_pool",
-            pool,
+            pool: Some(pool),
             people,
             table: &content,
             table_name: "messages",

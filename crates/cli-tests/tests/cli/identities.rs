@@ -7,6 +7,8 @@ use ops_common::app::records::Item;
 use serde_json::{Value, json};
 
 const TABLE: &str = "cruddur-messages";
+const MAREN: &str = "c3e8f6a4-5b7d-4c91-a2f0-7e9b4d1c8a33";
+const TARIQ: &str = "e1b9d7f5-8a6c-4d24-b3e1-9c0f6a2b5d44";
 const STRANGER: &str = "00000000-0000-4000-8000-00000000000a";
 const OTHER_GROUP: &str = "00000000-0000-4000-8000-00000000000b";
 const LAST: &str = "2026-01-01T01:43:00.000000+00:00";
@@ -16,27 +18,40 @@ fn item(attributes: &[(&str, &str)]) -> Item {
     attributes.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect()
 }
 
+/// The names of a person as the seed has them.
+fn names(user: &str) -> [&'static str; 2] {
+    match user {
+        JESS => ["Jess Brookes", "jess-bk"],
+        BAYKO => ["Bayko Lund", "bayko"],
+        MAREN => ["Maren Holt", "maren"],
+        TARIQ => ["Tariq Osei", "tariq"],
+        _ => ["Somebody", "somebody"],
+    }
+}
+
 fn group_row(owner: &str, group: &str, at: &str, message: &str, other: &str) -> Item {
+    let [display_name, handle] = names(other);
     item(&[
         ("pk", &format!("GRP#{owner}")),
         ("sk", at),
         ("message_group_uuid", group),
         ("message", message),
         ("user_uuid", other),
-        ("user_display_name", "Somebody"),
-        ("user_handle", "somebody"),
+        ("user_display_name", display_name),
+        ("user_handle", handle),
     ])
 }
 
 fn message(group: &str, at: &str, text: &str, sender: &str) -> Item {
+    let [display_name, handle] = names(sender);
     item(&[
         ("pk", &format!("MSG#{group}")),
         ("sk", at),
         ("message_uuid", "00000000-0000-4000-8000-0000000000ff"),
         ("message", text),
         ("user_uuid", sender),
-        ("user_display_name", "Somebody"),
-        ("user_handle", "somebody"),
+        ("user_display_name", display_name),
+        ("user_handle", handle),
     ])
 }
 
@@ -322,7 +337,9 @@ fn a_person_who_was_created_anew() {
     finds(
         &found,
         "unknown user",
-        &format!("the user {JESS} (`jess-bk` in its rows) of 1 conversation is not in Postgres"),
+        &format!(
+            "the user {JESS} (`jess-bk` in its rows) of 1 conversation, who sent 52 messages, is not in Postgres"
+        ),
         "`ddb-seed`",
     );
     assert_eq!(broken_people(&found), ["jess-bk"]);
@@ -463,7 +480,7 @@ fn what_belongs_to_nobody() {
         &found,
         "unknown user",
         &format!(
-            "the user {STRANGER} (`somebody` in its rows) of 2 conversations is not in Postgres"
+            "the user {STRANGER} (`somebody` in its rows) of 2 conversations, who sent 1 message, is not in Postgres"
         ),
         &format!(
             "(uuid, display_name, handle, email, cognito_user_id) VALUES ('{STRANGER}', 'NAME', 'somebody', 'EMAIL', 'SUB')`"
@@ -554,9 +571,11 @@ fn a_key_in_other_letters_is_found() {
     let run = world.run("check-identities", &["--output", "json"]).ends_with(3);
     finds(
         &run.json(),
-        "malformed",
-        &format!("the app never finds the row at the key `{upper}`: it looks for `GRP#{BAYKO}`"),
-        "ddb-scan",
+        "spelling",
+        &format!(
+            "the app never finds the row at the key `{upper}`, `{LAST}`: it looks for `GRP#{BAYKO}`, `{LAST}`"
+        ),
+        "`check-identities --fix` moves it there",
     );
 }
 
@@ -680,4 +699,242 @@ fn a_fix_names_the_table_that_is_not_the_usual_one() {
         .says("`ddb-seed --table other`");
     world.run("ddb-seed", &["--table", "other"]).succeeds();
     world.run("check-identities", &["--table", "other"]).succeeds();
+}
+
+fn sorted(mut items: Vec<Value>) -> Vec<Value> {
+    items.sort_by_key(Value::to_string);
+    items
+}
+
+/// The rows of a table, and what changes one of them.
+fn row(world: &World, pk: &str) -> Item {
+    let rows = world.items(TABLE);
+    let row = rows.iter().find(|row| row["pk"] == pk).unwrap_or_else(|| panic!("no {pk}"));
+    let text = |(name, value): (&String, &Value)| {
+        (name.clone(), AttributeValue::S(value.as_str().expect("text").to_owned()))
+    };
+    row.as_object().expect("an object").iter().map(text).collect()
+}
+
+fn text(item: &Item, name: &str) -> String {
+    item[name].as_s().expect("text").clone()
+}
+
+/// Moves a row to another key.
+fn respell(world: &World, item: &Item, pk: &str, sk: &str) {
+    delete(world, &text(item, "pk"), &text(item, "sk"));
+    let mut item = item.clone();
+    item.insert("pk".to_owned(), AttributeValue::S(pk.to_owned()));
+    item.insert("sk".to_owned(), AttributeValue::S(sk.to_owned()));
+    world.put(TABLE, item);
+}
+
+/// Each broken link that the other tests make is whole after --fix, and the table is as
+/// it was before it was broken.
+#[test]
+fn fix_mends_each_broken_link() {
+    let Some(world) = World::whole() else { return };
+    world.run("ddb-send-message", &["--from", "maren", "--to", "tariq", "Hello"]).succeeds();
+    world.run("check-identities", &[]).succeeds();
+    let whole = sorted(world.items(TABLE));
+    let people = || {
+        world.sql(
+            "SELECT (uuid, handle, display_name, cognito_user_id)::text FROM users ORDER BY handle",
+        )
+    };
+    let whole_people = people();
+    let group = text(&row(&world, &format!("GRP#{MAREN}")), "message_group_uuid");
+    let inbox = format!("GRP#{MAREN}");
+    type Break<'a> = Box<dyn Fn() + 'a>;
+    let breaks: Vec<(&str, Break<'_>)> = vec![
+        (
+            "1 id copied from the pool",
+            Box::new(|| {
+                _ = world.sql("UPDATE users SET cognito_user_id = 'MOCK' WHERE handle = 'bayko'")
+            }),
+        ),
+        (
+            "2 ids copied from the pool",
+            Box::new(|| {
+                _ = world.sql("UPDATE users SET cognito_user_id = CASE handle WHEN 'bayko' THEN (SELECT cognito_user_id FROM users WHERE handle = 'maren') ELSE (SELECT cognito_user_id FROM users WHERE handle = 'bayko') END WHERE handle IN ('bayko', 'maren')")
+            }),
+        ),
+        (
+            "the uuid of `maren` in Postgres is",
+            Box::new(|| {
+                _ = world
+                    .sql(&format!("UPDATE users SET uuid = '{STRANGER}' WHERE handle = 'maren'"))
+            }),
+        ),
+        (
+            "the uuid of `jess-bk` in Postgres is",
+            Box::new(|| {
+                _ = world
+                    .sql(&format!("UPDATE users SET uuid = '{STRANGER}' WHERE handle = 'jess-bk'"))
+            }),
+        ),
+        ("the rows of the conversation", Box::new(|| delete(&world, &format!("GRP#{JESS}"), LAST))),
+        (
+            "the rows of the conversation",
+            Box::new(|| delete(&world, &inbox, &text(&row(&world, &inbox), "sk"))),
+        ),
+        (
+            "the rows of the conversation",
+            Box::new(|| {
+                delete(&world, &inbox, &text(&row(&world, &inbox), "sk"));
+                let other = format!("GRP#{TARIQ}");
+                world.put(
+                    TABLE,
+                    group_row(TARIQ, &group, "2026-01-01T00:00:00.000000+00:00", "old", MAREN),
+                );
+                delete(&world, &other, &text(&world_row_newest(&world, &other), "sk"));
+            }),
+        ),
+        (
+            "the rows of the conversation",
+            Box::new(|| {
+                world.put(
+                    TABLE,
+                    group_row(MAREN, &group, "2026-01-01T00:00:00.000000+00:00", "old", TARIQ),
+                )
+            }),
+        ),
+        (
+            "the rows of the conversation",
+            Box::new(|| {
+                let mut row = row(&world, &inbox);
+                row.insert("message".to_owned(), AttributeValue::S("another text".to_owned()));
+                world.put(TABLE, row);
+            }),
+        ),
+        (
+            "the rows of the conversation",
+            Box::new(|| {
+                world.put(TABLE, group_row(MAREN, OTHER_GROUP, LAST, "x", TARIQ));
+                world.put(TABLE, group_row(TARIQ, OTHER_GROUP, LAST, "x", MAREN));
+            }),
+        ),
+        (
+            "is where the app looks for it",
+            Box::new(|| {
+                let row = row(&world, &inbox);
+                respell(&world, &row, &inbox.to_uppercase(), &text(&row, "sk"));
+            }),
+        ),
+        (
+            "is where the app looks for it",
+            Box::new(|| {
+                let row = row(&world, &format!("MSG#{group}"));
+                let at = text(&row, "sk").replace("+00:00", "Z");
+                respell(&world, &row, &text(&row, "pk"), &at);
+            }),
+        ),
+        (
+            "the names in 1 row",
+            Box::new(|| {
+                let mut row = row(&world, &inbox);
+                row.insert("user_handle".to_owned(), AttributeValue::S("tariq-old".to_owned()));
+                world.put(TABLE, row);
+            }),
+        ),
+    ];
+    for (fixed, make) in breaks {
+        make();
+        let run = world.run("check-identities", &[]).ends_with(3);
+        run.says("hint: `check-identities --fix` does what a tool can do of it");
+        let run = world.run("check-identities", &["--fix"]).succeeds().prints_only("");
+        let run = run.says("fixed: ").says(fixed).says(": nothing is broken; ");
+        assert!(sorted(world.items(TABLE)) == whole, "{fixed}\n{run}");
+        assert_eq!(people(), whole_people, "{fixed}\n{run}");
+    }
+    let report = world.run("check-identities", &["--fix", "--output", "json"]).succeeds().json();
+    assert_eq!(report["fixed"], json!([]));
+}
+
+fn world_row_newest(world: &World, pk: &str) -> Item {
+    let mut rows = world.items(TABLE);
+    rows.retain(|row| row["pk"] == pk);
+    rows.sort_by_key(|row| row["sk"].to_string());
+    let newest = rows.pop().expect("a row");
+    item(&[("pk", pk), ("sk", newest["sk"].as_str().expect("text"))])
+}
+
+/// What no tool can know is left as it is, and told.
+#[test]
+fn fix_invents_nothing() {
+    let Some(world) = World::whole() else { return };
+    world.add_user("sixth", Some("sixth"));
+    world.put(TABLE, message(GROUP, "2026-01-02T00:00:00.000000+00:00", "x", MAREN));
+    world.put(TABLE, item(&[("pk", &format!("MSG#{GROUP}")), ("sk", "soon"), ("message", "x")]));
+    // It may only look as if it had no messages.
+    world.put(TABLE, group_row(MAREN, OTHER_GROUP, LAST, "x", TARIQ));
+    world.put(TABLE, group_row(TARIQ, OTHER_GROUP, LAST, "x", MAREN));
+    let before = sorted(world.items(TABLE));
+    let run = world.run("check-identities", &["--fix"]).ends_with(3);
+    run.says("0 steps done; ").says("INSERT INTO users").does_not_say("fixed: ");
+    assert!(sorted(world.items(TABLE)) == before);
+    // A row of another table refers to the person.
+    world.run("ddb-item", &["delete", &format!("MSG#{GROUP}"), "soon"]).succeeds();
+    world.sql("DELETE FROM users WHERE handle = 'tariq'");
+    world.sql("INSERT INTO users (display_name, handle, email, cognito_user_id) VALUES ('Tariq Osei', 'tariq', 'x', 'y')");
+    world.sql("INSERT INTO activities (user_uuid, message) SELECT uuid, 'x' FROM users WHERE handle = 'tariq'");
+    let run = world.run("check-identities", &["--fix"]).ends_with(3);
+    run.says("error: cannot change the uuid of `tariq`")
+        .says("hint: where other tables refer to the row");
+}
+
+#[test]
+fn fix_asks_in_prod_for_each_step() {
+    let Some(world) = World::whole() else { return };
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    world.sql("UPDATE users SET display_name = 'Another' WHERE handle = 'bayko'");
+    world.put(TABLE, group_row(MAREN, OTHER_GROUP, LAST, "x", TARIQ));
+    world.put(TABLE, group_row(TARIQ, OTHER_GROUP, LAST, "x", MAREN));
+    let before = sorted(world.items(TABLE));
+    let prod = |more: &[&str]| {
+        let all = [&["prod", "--fix", "--without-cognito"], more].concat();
+        world.prod_tool("check-identities", &all)
+    };
+    Run::of(prod(&[])).ends_with(1).prints_only("").says("there is no terminal to ask at");
+    Run::of(prod(&["--confirm", "another"])).ends_with(1).says("--confirm names `another`");
+    assert!(sorted(world.items(TABLE)) == before);
+    // --yes is enough for names, and not to delete rows.
+    let run = Run::of(prod(&["--yes"])).ends_with(3);
+    run.says("fixed: the names in 53 rows").says("--yes is not enough to destroy something");
+    let run = Run::of(prod(&["--confirm", TABLE])).succeeds();
+    run.says("deletes the row of `maren`").says("fixed: the rows of the conversation");
+    assert_eq!(world.items(TABLE).len(), before.len() - 2);
+    // At a terminal each step is asked for, and a no leaves it as it is.
+    world.sql("UPDATE users SET display_name = 'A third' WHERE handle = 'bayko'");
+    delete(&world, &format!("GRP#{JESS}"), LAST);
+    let mut session = crate::terminal::at_terminal(prod(&[]));
+    session.exp_string("puts the row that `jess-bk` lacks").expect("the plan");
+    session.exp_string("Continue? [y/N]").expect("the question");
+    session.send_line("y").expect("answer");
+    session.exp_string("fixed: the rows of the conversation").expect("done");
+    session.exp_string("this changes the names in").expect("the next");
+    session.exp_string("Continue? [y/N]").expect("the question");
+    session.send_line("n").expect("answer");
+    session.exp_string("left as it is").expect("a word");
+    assert_eq!(crate::terminal::status(session), 3);
+}
+
+#[test]
+fn without_a_pool_the_chain_begins_at_the_row() {
+    let world = World::both();
+    world.run("db-setup", &["--steps", "create,schema-load,seed"]).succeeds();
+    world.run("ddb-schema-load", &[]).succeeds();
+    world.run("ddb-seed", &["--start", "2026-01-01T00:00:00Z"]).succeeds();
+    let run = world.run("check-identities", &["--without-cognito"]).succeeds().prints_only("");
+    run.says("looked at 4 people, 1 conversation and 106 items: nothing is broken; ");
+    let run = world.run("check-identities", &["--without-cognito", "--handle", "bayko"]).succeeds();
+    run.prints("not looked at").prints("104 messages");
+    let run = world.run("check-identities", &["--without-cognito", "--output", "json"]).succeeds();
+    assert_eq!(run.json()["user_pool_id"], Value::Null);
+    world.sql("UPDATE users SET handle = 'baiko' WHERE handle = 'bayko'");
+    let run = world.run("check-identities", &["--without-cognito"]).ends_with(3);
+    run.prints("53 rows of the table have another name of `baiko` than Postgres")
+        .says("`ddb-refresh-names --handle baiko`");
+    world.run("check-identities", &["--without-cognito", "--fix", "--handle", "baiko"]).succeeds();
+    world.run("check-identities", &[]).ends_with(1).says("no Cognito user pool is named");
 }

@@ -18,9 +18,9 @@ const PAGES: [(&str, usize, usize); 10] = [
     ("docs/ci.md", 2, 0),
     ("docs/data.md", 5, 0),
     ("docs/iam/README.md", 1, 0),
-    ("docs/identities.md", 3, 0),
+    ("docs/identities.md", 4, 0),
     ("docs/production.md", 5, 1),
-    ("docs/weekly.md", 5, 0),
+    ("docs/weekly.md", 6, 0),
 ];
 
 /// The lines of a page's `sh` blocks, block by block.

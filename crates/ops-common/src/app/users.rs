@@ -149,6 +149,8 @@ pub struct Identity {
     pub uuid: Uuid,
     /// unique
     pub handle: String,
+    /// the name that people see
+    pub display_name: String,
     /// the `sub` of the Cognito user, or what a seed put in its place
     pub cognito_user_id: Option<String>,
 }
@@ -158,12 +160,13 @@ pub struct Identity {
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn identities(db: &Db) -> Result<Vec<Identity>, Error> {
-    let all = "SELECT uuid, handle, cognito_user_id FROM users ORDER BY handle";
+    let all = "SELECT uuid, handle, display_name, cognito_user_id FROM users ORDER BY handle";
     let rows = db.query("list users", all, &[]).await?;
     let identity = |row: &Row| {
         Ok(Identity {
             uuid: column(row, "uuid")?,
             handle: column(row, "handle")?,
+            display_name: column(row, "display_name")?,
             cognito_user_id: column(row, "cognito_user_id")?,
         })
     };

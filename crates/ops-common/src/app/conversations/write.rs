@@ -444,7 +444,7 @@ fn lost_race() -> Error {
 }
 
 /// A row under a key that nothing else has.
-fn put(table: &Table, item: Item) -> TransactWriteItem {
+pub(super) fn put(table: &Table, item: Item) -> TransactWriteItem {
     let put = Put::builder()
         .table_name(table.name())
         .set_item(Some(item))
@@ -454,7 +454,7 @@ fn put(table: &Table, item: Item) -> TransactWriteItem {
 }
 
 /// What names the conversation in a row.
-const GROUP: &str = "message_group_uuid";
+pub(super) const GROUP: &str = "message_group_uuid";
 
 /// The row of a pair, which is not there yet, or names a conversation that was
 /// deleted.

@@ -1,0 +1,189 @@
+//! Puts a conversation's inbox rows right: one for each of its two people, at the time
+//! and with the text of the newest message.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, ReturnConsumedCapacity, TransactWriteItem,
+};
+use uuid::Uuid;
+
+use super::read::{newest_message, rows_of_group};
+use super::write::{GROUP, put};
+use crate::app::keys::{PK, SK};
+use crate::app::records::{Item, Message, MessageGroup, Person};
+use crate::consent::{Effect, Permit};
+use crate::dynamodb::table::Table;
+use crate::error::Error;
+
+/// As many operations as a transaction takes.
+const MOST_WRITES: usize = 100;
+
+/// What puts a conversation's rows right.
+#[derive(Debug)]
+pub struct Repair {
+    /// what happens, a line each
+    pub what: Vec<String>,
+    /// the worst of it
+    pub effect: Effect,
+    writes: Vec<TransactWriteItem>,
+}
+
+/// Plans it, by the rows as they are at this moment. `None` where they are right.
+/// `known`: the people of Postgres. A conversation without messages loses its rows.
+///
+/// # Errors
+/// Where a row is missing and Postgres has not the person whom it would name. Where
+/// DynamoDB cannot be asked.
+pub async fn plan_repair(
+    table: &Table,
+    group: Uuid,
+    people: [Uuid; 2],
+    known: &HashMap<Uuid, Person>,
+) -> Result<Option<Repair>, Error> {
+    let newest = newest_message(table, group).await?;
+    if let Some(row) = newest.malformed.first() {
+        return Err(Error::new(format!(
+            "the newest message of the conversation {group} is broken"
+        ))
+        .cause(row));
+    }
+    let newest = newest.rows.into_iter().next();
+    let mut repair = Repair { what: Vec::new(), effect: Effect::Nothing, writes: Vec::new() };
+    for (owner, other) in [(people[0], people[1]), (people[1], people[0])] {
+        let rows = rows_of_group(table, owner, group).await?.rows;
+        let whose = known.get(&owner).map_or_else(|| owner.to_string(), |p| p.handle.clone());
+        match &newest {
+            Some(newest) => repair.row(table, owner, other, rows, newest, known, &whose)?,
+            None => {
+                for row in rows {
+                    repair.does(Effect::Destroys, format!("deletes the row of `{whose}`"));
+                    repair.writes.push(delete(table, &row, group));
+                }
+            }
+        }
+    }
+    if repair.writes.len() > MOST_WRITES {
+        return Err(Error::new(format!(
+            "the conversation {group} has too many rows for one transaction"
+        )));
+    }
+    Ok((!repair.writes.is_empty()).then_some(repair))
+}
+
+impl Repair {
+    fn does(&mut self, effect: Effect, what: String) {
+        let rank = |effect| match effect {
+            Effect::Nothing => 0,
+            Effect::Adds => 1,
+            Effect::Changes => 2,
+            Effect::Destroys => 3,
+        };
+        if rank(effect) > rank(self.effect) {
+            self.effect = effect;
+        }
+        self.what.push(what);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that one row depends on")]
+    fn row(
+        &mut self,
+        table: &Table,
+        owner: Uuid,
+        other: Uuid,
+        mut rows: Vec<Item>,
+        newest: &Message,
+        known: &HashMap<Uuid, Person>,
+        whose: &str,
+    ) -> Result<(), Error> {
+        let group = newest.group;
+        let sort_key = |row: &Item| row.get(SK).and_then(|sk| sk.as_s().ok()).cloned();
+        rows.sort_by_key(sort_key);
+        let at = newest.sent_at.to_string();
+        let Some(latest) = rows.last() else {
+            let Some(other) = known.get(&other) else {
+                return Err(Error::new(format!("the row of `{whose}` cannot be made"))
+                    .cause(format!("it names the user {other}, who is not in Postgres")));
+            };
+            let row = MessageGroup {
+                owner,
+                group,
+                last_at: newest.sent_at,
+                last_text: newest.text.clone(),
+                other: other.clone(),
+            };
+            self.does(Effect::Adds, format!("puts the row that `{whose}` lacks"));
+            self.writes.push(put(table, row.to_item()));
+            return Ok(());
+        };
+        let mut right = latest.clone();
+        right.insert(SK.to_owned(), AttributeValue::S(at.clone()));
+        right.insert("message".to_owned(), AttributeValue::S(newest.text.clone()));
+        let is_right = *latest == right;
+        let superfluous = rows.len() - 1;
+        if superfluous > 0 {
+            let what = format!("deletes {superfluous} earlier of `{whose}`'s rows");
+            self.does(Effect::Destroys, what);
+        }
+        if !is_right {
+            self.does(Effect::Changes, format!("moves the row of `{whose}` to {at}"));
+        }
+        let is_there = rows.iter().any(|row| sort_key(row).as_ref() == Some(&at));
+        for row in rows.iter().filter(|row| sort_key(row).as_ref() != Some(&at)) {
+            self.writes.push(delete(table, row, group));
+        }
+        match (is_right, is_there) {
+            (true, _) => {}
+            (false, true) => self.writes.push(replace(table, right, group)),
+            (false, false) => self.writes.push(put(table, right)),
+        }
+        Ok(())
+    }
+}
+
+fn delete(table: &Table, row: &Item, group: Uuid) -> TransactWriteItem {
+    let key = [PK, SK].map(|name| (name.to_owned(), row[name].clone()));
+    let delete = Delete::builder()
+        .table_name(table.name())
+        .set_key(Some(key.into()))
+        .condition_expression("message_group_uuid = :group")
+        .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
+        .build();
+    TransactWriteItem::builder().delete(delete.expect("it has a table and a key")).build()
+}
+
+fn replace(table: &Table, row: Item, group: Uuid) -> TransactWriteItem {
+    let put = Put::builder()
+        .table_name(table.name())
+        .set_item(Some(row))
+        .condition_expression(format!("{GROUP} = :group"))
+        .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
+        .build();
+    TransactWriteItem::builder().put(put.expect("it has a table and an item")).build()
+}
+
+/// Carries it out, in one transaction: all of it or nothing.
+///
+/// # Errors
+/// Where the rows are not as they were planned with, or DynamoDB refuses.
+pub async fn repair(table: &Table, permit: &Permit, repair: Repair) -> Result<(), Error> {
+    table.check(permit)?;
+    let sent = table
+        .db()
+        .client()
+        .transact_write_items()
+        .set_transact_items(Some(repair.writes))
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
+        .send()
+        .await;
+    match sent {
+        Ok(_) => Ok(()),
+        Err(error)
+            if error.as_service_error().is_some_and(|e| e.is_transaction_canceled_exception()) =>
+        {
+            Err(Error::new("the conversation's rows changed meanwhile; nothing is done")
+                .hint("run it again: it looks at them as they are then"))
+        }
+        Err(error) => Err(table.error("write to", &error).await),
+    }
+}
