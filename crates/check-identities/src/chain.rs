@@ -157,7 +157,7 @@ impl Stores<'_> {
                 }
             });
         }
-        for row in self.people.iter().filter(|row| !told.contains(&row.uuid)) {
+        for row in self.people.iter().filter(|row| !told.contains(&row.uuid) && !row.is_erased()) {
             let mut person = self.inbox(&index, row, None);
             if self.pool.is_none() {
                 people.push(person);
@@ -196,7 +196,8 @@ impl Stores<'_> {
             .or_else(|| {
                 let rows =
                     |group: &Group| group.rows.iter().filter(|r| r.owner == row.uuid).count();
-                let (uuid, group) = groups.iter().find(|(_, group)| rows(group) != 1)?;
+                let (uuid, group) =
+                    groups.iter().find(|(_, group)| !group.is_whole() && rows(group) != 1)?;
                 let what = match rows(group) {
                     0 => format!("takes part in the conversation {uuid} and has no row for it"),
                     rows => format!("has {rows} rows for the conversation {uuid}"),
@@ -205,7 +206,8 @@ impl Stores<'_> {
                 Some(Broken { link: Link::GroupRows, what, fix, step })
             })
             .or_else(|| {
-                let (uuid, group, fault) = in_list().find_map(|(uuid, group)| {
+                let not_whole = in_list().filter(|(_, group)| !group.is_whole());
+                let (uuid, group, fault) = { not_whole }.find_map(|(uuid, group)| {
                     Some((uuid, group, fault_of_row(group, row.uuid)?))
                 })?;
                 Some(Broken {

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ops_common::app::conversations::{newest_message, rows_of_group};
 use ops_common::app::keys::{ConversationKey, InboxKey, PK, SK, SortTime};
-use ops_common::app::records::{Item, Message, MessageGroup, Person};
+use ops_common::app::records::{ERASED, Item, Message, MessageGroup, Person};
 use ops_common::app::users::Identity;
 use ops_common::dynamodb::scan::Segments;
 use ops_common::dynamodb::table::Table;
@@ -123,6 +123,21 @@ impl Group {
         in_rows.chain(self.senders.iter().copied()).collect()
     }
 
+    /// Whether it is a conversation with somebody whose data was erased, or with nobody
+    /// else: then the other, if there is one, has its one row.
+    fn is_whole_without_the_erased(&self) -> bool {
+        let others = self.participants().into_iter().filter(|person| *person != ERASED).count();
+        match self.rows.as_slice() {
+            [] => others == 0,
+            [row] => {
+                others == 1
+                    && row.other == ERASED
+                    && self.newest.is_none_or(|last| last == row.last)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the same person has a later row for it.
     pub(crate) fn is_superfluous(&self, row: &GroupRow) -> bool {
         self.rows.iter().any(|other| other.owner == row.owner && other.last > row.last)
@@ -131,6 +146,9 @@ impl Group {
     /// Whether it is as the app leaves it.
     pub(crate) fn is_whole(&self) -> bool {
         let participants = self.participants();
+        if participants.contains(&ERASED) {
+            return self.is_whole_without_the_erased();
+        }
         let [a, b] = self.rows.as_slice() else { return false };
         participants.len() == 2
             && a.owner == b.other
@@ -223,6 +241,7 @@ impl Content {
 
     fn name(&mut self, person: &Person, known: &Known<'_>) -> Named {
         match known.get(&person.uuid) {
+            None if person.uuid == ERASED => Named::Known,
             None => {
                 self.strangers.entry(person.uuid).or_insert_with(|| person.handle.clone());
                 Named::Stranger

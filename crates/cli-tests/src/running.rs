@@ -9,14 +9,16 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 20] = [
+pub const TOOLS: [&str; 22] = [
     "check-identities",
     "cognito-list-users",
     "db-connect",
     "db-sessions",
     "db-setup",
     "ddb-drop",
+    "ddb-erase-person",
     "ddb-export",
+    "ddb-export-person",
     "ddb-get-conversation",
     "ddb-import",
     "ddb-item",

@@ -17,7 +17,7 @@ use ops_common::aws::account;
 use ops_common::aws::answers::CheckAnswers;
 use ops_common::aws::page_tokens::PageTokens;
 use ops_common::aws::{self, RefusedConnectionsAreFinal, Service, Trace};
-use ops_common::consent::Caller;
+use ops_common::consent::{Caller, Kind, Permit};
 use ops_common::env;
 use ops_common::error::Error;
 use ops_common::target::Target;
@@ -193,6 +193,33 @@ impl UserPool {
     /// See [`account::identify`].
     pub async fn caller(&self, ui: &Ui) -> Result<Caller, Error> {
         account::identify(&self.shared, &self.service.region, ui).await
+    }
+
+    /// Deletes a user, with leave to do so.
+    ///
+    /// # Errors
+    /// Where the permit is for something else, or Cognito refuses.
+    pub async fn delete_user(
+        &self,
+        target: Target,
+        username: &str,
+        permit: &Permit,
+    ) -> Result<(), Error> {
+        permit.covers(target, Kind::UserPool, &self.id)?;
+        let delete = self.client.admin_delete_user();
+        let sent = delete.user_pool_id(&self.id).username(username).send().await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(self
+                .service
+                .error("delete the user of the pool", &error)
+                .hint("it takes `cognito-idp:AdminDeleteUser` on the pool")),
+        }
     }
 
     /// The pool's id.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use ops_common::dynamodb::format::ItemFormat;
 use ops_common::dynamodb::item::{Attribute, Attributes, Plain, PlainValue};
+use ops_common::text::for_spreadsheet;
 
 /// Writes items in one format.
 #[derive(Debug)]
@@ -14,11 +15,6 @@ pub(crate) struct Lines {
     /// whether no string of CSV may be taken for a formula
     pub(crate) for_spreadsheet: bool,
 }
-
-/// What a formula begins with, as spreadsheets read CSV:
-/// <https://owasp.org/www-community/attacks/CSV_Injection>.
-const FORMULA_STARTS: [char; 11] =
-    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 impl Lines {
     /// What comes before the first item.
@@ -54,8 +50,7 @@ impl Lines {
     }
 
     fn text(&self, text: &str) -> String {
-        let is_formula = self.for_spreadsheet && text.starts_with(FORMULA_STARTS);
-        if is_formula { format!("'{text}") } else { text.to_owned() }
+        if self.for_spreadsheet { for_spreadsheet(text) } else { text.to_owned() }
     }
 
     /// A string as it is, what is no string as JSON; what is not there as nothing.

@@ -22,6 +22,12 @@ pub enum Kind {
     Table,
     /// a Postgres database
     Database,
+    /// a Cognito user pool
+    UserPool,
+    /// all that is held of a person
+    Person,
+    /// a conversation, with its rows in two inboxes
+    Conversation,
 }
 
 impl fmt::Display for Kind {
@@ -29,6 +35,9 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Table => "table",
             Self::Database => "database",
+            Self::UserPool => "user pool",
+            Self::Person => "person",
+            Self::Conversation => "conversation",
         })
     }
 }
@@ -236,6 +245,22 @@ pub async fn ask(
         asks => put_question(change, asks, ui).await?,
     }
     Ok(Permit { target: change.target, kind: change.kind, name: change.name.to_owned() })
+}
+
+/// Gets consent for something that is in several places, and with it leave to change
+/// each of them: what `change` says is all that may be done there.
+///
+/// # Errors
+/// Like [`ask`].
+pub async fn ask_for_all<const N: usize>(
+    change: &Change<'_>,
+    parts: [(Kind, &str); N],
+    place: Place,
+    args: &ConfirmArgs,
+    ui: &Ui,
+) -> Result<[Permit; N], Error> {
+    let Permit { target, .. } = ask(change, place, args, ui).await?;
+    Ok(parts.map(|(kind, name)| Permit { target, kind, name: name.to_owned() }))
 }
 
 async fn put_question(change: &Change<'_>, asks: Asks, ui: &Ui) -> Result<(), Error> {

@@ -35,6 +35,7 @@ pub fn count(number: usize, noun: &str) -> String {
     match (number, noun) {
         (1, _) => format!("1 {noun}"),
         (_, "person") => format!("{number} people"),
+        (_, "activity") => format!("{number} activities"),
         _ => format!("{number} {noun}s"),
     }
 }
@@ -85,6 +86,17 @@ pub fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option
 pub fn quoted<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     let quoted = |name: S| format!("`{}`", printable(name.as_ref()));
     names.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+/// What a formula begins with, as spreadsheets read CSV:
+/// <https://owasp.org/www-community/attacks/CSV_Injection>.
+const FORMULA_STARTS: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// A text for a cell of CSV that no spreadsheet takes for a formula.
+#[must_use]
+pub fn for_spreadsheet(text: &str) -> String {
+    if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]

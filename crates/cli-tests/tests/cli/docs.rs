@@ -170,6 +170,23 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
         ("update-cognito-user-ids", vec![vec!["prod", "--yes", pool[0], pool[1]]]),
         ("check-identities", vec![vec!["prod", pool[0], pool[1]]]),
         ("db-setup", vec![vec!["prod", "--steps", "cognito-ids", "--yes", pool[0], pool[1]]]),
+        ("ddb-export-person", vec![vec!["prod", "bayko", "--others", pool[0], pool[1]]]),
+        (
+            "ddb-erase-person",
+            vec![
+                vec![
+                    "prod",
+                    "bayko",
+                    "--messages",
+                    "delete",
+                    "--confirm",
+                    "bayko",
+                    pool[0],
+                    pool[1],
+                ],
+                vec!["prod", "jess-bk", "--confirm", "jess-bk", pool[0], pool[1]],
+            ],
+        ),
         ("ddb-drop", vec![vec!["cruddur-messages", "prod", confirm[0], confirm[1]]]),
     ];
     // `to_s3` and `from_s3` compare theirs: the server of this test has no such operations.

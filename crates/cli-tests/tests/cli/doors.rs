@@ -36,13 +36,15 @@ const WRITES: [&str; 25] = [
 
 /// The functions that hold such a call, by their file: each takes a permit, or is
 /// handed what only a permit opens.
-const DOORS: [(&str, &[&str]); 14] = [
+const DOORS: [(&str, &[&str]); 16] = [
     // `Batches` comes from `Table::batch_writer`, `Statements` from `Table::statements`,
     // `Attempt` from `create_message…`.
     ("ops-common/src/dynamodb/batch.rs", &["send"]),
     ("ops-common/src/dynamodb/statements.rs", &["send"]),
     ("ops-common/src/app/conversations/write.rs", &["write"]),
     ("ops-common/src/app/conversations/repair.rs", &["repair"]),
+    ("cognito-list-users/src/pool.rs", &["delete_user"]),
+    ("ddb-erase-person/src/account.rs", &["erase"]),
     ("check-identities/src/fix.rs", &["set_uuid", "move_row"]),
     ("ddb-schema-load/src/lifecycle.rs", &["create", "update", "set_ttl"]),
     ("ddb-drop/src/lib.rs", &["drop_table"]),

@@ -34,6 +34,7 @@ mod moto_s3;
 mod openapi;
 mod other_server;
 mod pages;
+mod person;
 mod query;
 mod questions;
 mod readme;

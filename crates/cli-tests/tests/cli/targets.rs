@@ -4,9 +4,10 @@
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, TOOLS, World};
 
-const DYNAMODB_TOOLS: [&str; 12] = [
+const DYNAMODB_TOOLS: [&str; 13] = [
     "ddb-drop x",
     "ddb-export",
+    "ddb-export-person x --without-cognito",
     "ddb-import - --yes",
     "ddb-get-conversation --group 5ae290ed-55d1-47a0-bc6d-fe2bc2700399",
     "ddb-item get x y",
@@ -46,8 +47,15 @@ fn a_target_in_capitals_is_told_how_it_is_written() {
 fn a_target_is_local_or_prod_and_nothing_like_it() {
     let world = World::empty();
     // One has no target, the others take the word for what they name, or for one too many
-    // (see `send_message`, `query`, `item`).
-    let others = ["cognito-list-users", "ddb-item", "ddb-query", "ddb-send-message"];
+    // (see `send_message`, `query`, `item`, `person`).
+    let others = [
+        "cognito-list-users",
+        "ddb-erase-person",
+        "ddb-export-person",
+        "ddb-item",
+        "ddb-query",
+        "ddb-send-message",
+    ];
     for tool in TOOLS.into_iter().filter(|tool| !others.contains(tool)) {
         for word in ["nonprod", "PROD", "production", "prd"] {
             let first = ["ddb-drop", "ddb-import"].contains(&tool);

@@ -2,6 +2,7 @@
 
 pub mod conversations;
 pub mod keys;
+pub mod mentions;
 pub mod partition;
 pub mod records;
 pub mod shown;

@@ -14,6 +14,12 @@ use crate::app::keys::{ConversationKey, InboxKey, SortTime};
 /// The conversation that `ddb-seed` writes where no other is named.
 pub const SEEDED_GROUP: Uuid = uuid::uuid!("5ae290ed-55d1-47a0-bc6d-fe2bc2700399");
 
+/// The uuid in the rows of conversations with people whose data was erased: nobody's.
+pub const ERASED: Uuid = Uuid::nil();
+
+/// The text in place of one that was erased.
+pub const ERASED_TEXT: &str = "(erased)";
+
 /// An item as DynamoDB holds it.
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -73,6 +79,14 @@ pub struct Person {
     pub display_name: String,
     /// the unique handle, without `@`
     pub handle: String,
+}
+
+impl Person {
+    /// Whom rows name in place of somebody whose data was erased.
+    #[must_use]
+    pub fn erased() -> Self {
+        Self { uuid: ERASED, display_name: "Erased".to_owned(), handle: "erased".to_owned() }
+    }
 }
 
 /// One message: `pk` is the conversation, `sk` the time sent.

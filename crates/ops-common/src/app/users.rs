@@ -155,6 +155,20 @@ pub struct Identity {
     pub cognito_user_id: Option<String>,
 }
 
+impl Identity {
+    /// Whether it is what is left of an account that was emptied: nobody signs in as it.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.handle == erased_handle(self.uuid)
+    }
+}
+
+/// The handle, and the sub, of an account that was emptied.
+#[must_use]
+pub fn erased_handle(uuid: Uuid) -> String {
+    format!("erased-{uuid}")
+}
+
 /// Everybody, by handle.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::read::{newest_message, rows_of_group};
 use super::write::{GROUP, put};
 use crate::app::keys::{PK, SK};
-use crate::app::records::{Item, Message, MessageGroup, Person};
+use crate::app::records::{ERASED_TEXT, Item, Message, MessageGroup, Person};
 use crate::consent::{Effect, Permit};
 use crate::dynamodb::table::Table;
 use crate::error::Error;
@@ -97,9 +97,7 @@ impl Repair {
         whose: &str,
     ) -> Result<(), Error> {
         let group = newest.group;
-        let sort_key = |row: &Item| row.get(SK).and_then(|sk| sk.as_s().ok()).cloned();
         rows.sort_by_key(sort_key);
-        let at = newest.sent_at.to_string();
         let Some(latest) = rows.last() else {
             let Some(other) = known.get(&other) else {
                 return Err(Error::new(format!("the row of `{whose}` cannot be made"))
@@ -116,29 +114,98 @@ impl Repair {
             self.writes.push(put(table, row.to_item()));
             return Ok(());
         };
-        let mut right = latest.clone();
-        right.insert(SK.to_owned(), AttributeValue::S(at.clone()));
-        right.insert("message".to_owned(), AttributeValue::S(newest.text.clone()));
-        let is_right = *latest == right;
+        let right = at(latest, newest);
+        self.replace_rows(table, &rows, right, group, whose);
+        Ok(())
+    }
+
+    /// Leaves one of somebody's rows of a conversation, which becomes `right`.
+    fn replace_rows(
+        &mut self,
+        table: &Table,
+        rows: &[Item],
+        right: Item,
+        group: Uuid,
+        whose: &str,
+    ) {
+        let is_there = |row: &&Item| sort_key(row) == sort_key(&right);
+        let is_right = rows.last() == Some(&right);
         let superfluous = rows.len() - 1;
         if superfluous > 0 {
             let what = format!("deletes {superfluous} earlier of `{whose}`'s rows");
             self.does(Effect::Destroys, what);
         }
         if !is_right {
-            self.does(Effect::Changes, format!("moves the row of `{whose}` to {at}"));
+            let to = sort_key(&right).unwrap_or_default();
+            self.does(Effect::Changes, format!("moves the row of `{whose}` to {to}"));
         }
-        let is_there = rows.iter().any(|row| sort_key(row).as_ref() == Some(&at));
-        for row in rows.iter().filter(|row| sort_key(row).as_ref() != Some(&at)) {
+        for row in rows.iter().filter(|row| !is_there(row)) {
             self.writes.push(delete(table, row, group));
         }
-        match (is_right, is_there) {
+        match (is_right, rows.iter().any(|row| is_there(&row))) {
             (true, _) => {}
             (false, true) => self.writes.push(replace(table, right, group)),
             (false, false) => self.writes.push(put(table, right)),
         }
-        Ok(())
     }
+}
+
+fn sort_key(row: &Item) -> Option<String> {
+    row.get(SK).and_then(|sk| sk.as_s().ok()).cloned()
+}
+
+/// A row, moved to a message's time and text.
+fn at(row: &Item, newest: &Message) -> Item {
+    let mut row = row.clone();
+    row.insert(SK.to_owned(), AttributeValue::S(newest.sent_at.to_string()));
+    row.insert("message".to_owned(), AttributeValue::S(newest.text.clone()));
+    row
+}
+
+/// Plans what takes a person out of somebody else's inbox: the row of the conversation
+/// names nobody, and shows the newest message that is left. `None` where no row names
+/// the person any more, or the newest message is still theirs: that has to go first.
+///
+/// # Errors
+/// Where DynamoDB cannot be asked.
+pub async fn plan_erasure(
+    table: &Table,
+    owner: Uuid,
+    group: Uuid,
+    person: Uuid,
+) -> Result<Option<Repair>, Error> {
+    let names_them = |row: &Item| {
+        let user = row.get("user_uuid").and_then(|user| user.as_s().ok()?.parse().ok());
+        user == Some(person)
+    };
+    let mut rows = rows_of_group(table, owner, group).await?.rows;
+    if !rows.iter().any(names_them) {
+        return Ok(None);
+    }
+    rows.sort_by_key(sort_key);
+    let Some(latest) = rows.last() else { return Ok(None) };
+    let newest = newest_message(table, group).await?;
+    let mut right = match newest.rows.first() {
+        // They have written meanwhile: the row would keep that text.
+        Some(newest) if newest.sender.uuid == person => return Ok(None),
+        Some(newest) => at(latest, newest),
+        None => {
+            let mut row = latest.clone();
+            row.insert("message".to_owned(), AttributeValue::S(ERASED_TEXT.to_owned()));
+            row
+        }
+    };
+    let nobody = Person::erased();
+    for (name, value) in [
+        ("user_uuid", nobody.uuid.to_string()),
+        ("user_handle", nobody.handle),
+        ("user_display_name", nobody.display_name),
+    ] {
+        right.insert(name.to_owned(), AttributeValue::S(value));
+    }
+    let mut repair = Repair { what: Vec::new(), effect: Effect::Nothing, writes: Vec::new() };
+    repair.replace_rows(table, &rows, right, group, &owner.to_string());
+    Ok(Some(repair))
 }
 
 fn delete(table: &Table, row: &Item, group: Uuid) -> TransactWriteItem {

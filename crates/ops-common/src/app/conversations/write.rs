@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::read::{newest_message, of_one, pages, query, rows_of_group};
 use crate::app::keys::{InboxKey, PK, PairKey, SK, SortTime};
-use crate::app::records::{Item, Message, MessageGroup, MessageText, Person};
+use crate::app::records::{ERASED, Item, Message, MessageGroup, MessageText, Person};
 use crate::consent::Permit;
 use crate::dynamodb::retry::{full_jitter, is_throttling};
 use crate::dynamodb::table::Table;
@@ -246,6 +246,12 @@ impl<'a> Attempt<'a> {
             return Err(self.not_in(group, sender).await);
         };
         let other = &mine.other;
+        if other.uuid == ERASED {
+            return Err(NotSent::NotAParticipant(
+                Error::new("the other person's data was erased; the message is not sent")
+                    .hint("nobody reads this conversation but its one person"),
+            ));
+        }
         let Some((others, others_item)) = self.row(group, other.uuid, &other.handle).await? else {
             return Err(NotSent::Broken(broken(format!(
                 "`{}` has no row for it, and `{}` has",
