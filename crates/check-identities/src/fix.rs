@@ -121,6 +121,10 @@ impl<'a> Fixer<'a> {
         let caller = table.caller(self.ui).await?;
         let what = format!("{}: {what}", table.db().place());
         let change = Change { target, kind: Kind::Table, name: table.name(), what: &what, effect };
+        if target == Target::Local {
+            // Nobody is asked, and what goes is to be seen.
+            self.ui.note(&what);
+        }
         let consent = self.consent_for(table.name());
         let permit = consent::ask(&change, Place::of(target, caller), &consent, self.ui).await?;
         if let Some(live) = live {

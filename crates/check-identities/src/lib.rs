@@ -165,7 +165,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         Ok(()) => shown,
         Err(error) if args.fix || looked.steps.is_empty() => Err(error.and_shown(shown)),
         Err(error) => {
-            let call = invocation(&format!("check-identities{} --fix", target.as_argument()));
+            let without = if args.without_cognito { " --without-cognito" } else { "" };
+            let call = invocation(&format!(
+                "check-identities{}{}{without} --fix",
+                target.as_argument(),
+                table.as_option()
+            ));
             Err(error.hint(format!("`{call}` does what a tool can do of it")).and_shown(shown))
         }
     }
@@ -229,6 +234,7 @@ impl Places<'_> {
                 .people
                 .iter()
                 .flat_map(|person| person.groups.iter().copied().chain(person.user_uuid))
+                .chain(row.map(|row| row.uuid))
                 .collect();
             found
                 .findings

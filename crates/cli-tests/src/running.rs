@@ -9,12 +9,13 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 22] = [
+pub const TOOLS: [&str; 23] = [
     "check-identities",
     "cognito-list-users",
     "db-connect",
     "db-sessions",
     "db-setup",
+    "ddb-delete-conversation",
     "ddb-drop",
     "ddb-erase-person",
     "ddb-export",

@@ -31,11 +31,12 @@ const OVERLAP: TimeDelta = TimeDelta::seconds(30);
 /// As many new messages as are read at once.
 const MOST: usize = 10_000;
 
-/// Shows what was found, and what comes, until Ctrl-C.
+/// Shows the newest, as they are asked for, and what comes, until Ctrl-C.
 pub(crate) async fn follow(
     table: &Table,
     group: Uuid,
-    found: Found<Message>,
+    period: Period,
+    limit: usize,
     json: bool,
     ui: &Ui,
 ) -> Result<(), Error> {
@@ -47,8 +48,15 @@ pub(crate) async fn follow(
         json,
         ui,
     };
+    // What is there already is not new, though the first queries look back to it.
+    let there = Period { since: Some(follower.since), until: None };
+    let there = messages(table, group, there, MOST).await?;
+    follower.consumed_capacity += there.consumed_capacity;
+    let mut found = messages(table, group, period, limit).await?;
+    found.rows.reverse();
     ui.note(format_args!("following the conversation {group}; Ctrl-C ends it"));
     follower.show(found)?;
+    follower.seen.extend(there.rows.iter().map(|message| message.sent_at.to_string()));
     cli::with_own_ctrl_c(async {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => Ok(()),

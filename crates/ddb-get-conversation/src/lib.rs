@@ -114,11 +114,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         _ => args.group.unwrap_or(SEEDED_GROUP),
     };
     let period = Period { since: args.since, until: args.until };
-    let mut found = messages(&table, group, period, args.limit as usize).await?;
-    found.rows.reverse();
+    let limit = args.limit as usize;
     if args.follow {
-        return follow::follow(&table, group, found, args.output.json(), ui).await;
+        return follow::follow(&table, group, period, limit, args.output.json(), ui).await;
     }
+    let mut found = messages(&table, group, period, limit).await?;
+    found.rows.reverse();
 
     let shown = found.rows.len();
     if args.output.json() {
@@ -184,15 +185,15 @@ async fn group_of(table: &Table, handle: &Handle, with: &Handle, ui: &Ui) -> Res
     let [person, other] = users::look_up(&url, [handle, with], ui).await?;
     let there = conversation_of(table, person.uuid, other.uuid).await?;
     there.ok_or_else(|| {
-        let argument = table.target().as_argument();
+        let (argument, option) = (table.target().as_argument(), table.as_option());
         Error::new(format!("`{handle}` and `{with}` have no conversation"))
             .hint(format!(
                 "`{}` shows whom somebody has one with",
-                invocation(&format!("ddb-list-conversations{argument} --handle {handle}"))
+                invocation(&format!("ddb-list-conversations{argument}{option} --handle {handle}"))
             ))
             .hint(format!(
                 "if there should be one, `{}` says what is broken",
-                invocation(&format!("check-identities{argument} --handle {handle}"))
+                invocation(&format!("check-identities{argument}{option} --handle {handle}"))
             ))
     })
 }

@@ -49,10 +49,16 @@ pub(crate) async fn edit(text: &str) -> Result<Edited, Error> {
             .cause(why)
             .hint("VISUAL or EDITOR names another")
     };
-    match ended {
-        Ok(status) if status.success() => {}
-        Ok(status) => return Err(failed(status.to_string())),
-        Err(error) => return Err(failed(error.to_string())),
+    let why = match ended {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(status.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(why) = why {
+        let saved = std::fs::read_to_string(file.path()).unwrap_or_default();
+        let is_work = saved != text && !saved.trim().is_empty();
+        let edited = Edited { text: saved, file };
+        return Err(if is_work { edited.keep(failed(why)) } else { failed(why) });
     }
     // An editor may have put another file in its place.
     match std::fs::read_to_string(file.path()) {

@@ -129,7 +129,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let typed = TypedKey::of(&live)?;
     let key = match &given {
         Some(given) => key_of(given, &typed)?,
-        None => key_named(&words, &typed, target, ui).await?,
+        None => key_named(&words, &typed, &table, ui).await?,
     };
     let mut subject = Subject { table, live, typed, key };
     let before = write::read(&subject).await?;
@@ -255,8 +255,16 @@ impl Subject {
         let all = Difference::between(&item, &Item::new(), &self.key)?;
         let what = format!("this deletes the item {}:\n{all}", self.name());
         let permit = self.ask(Effect::Destroys, &what, args, ui).await?;
+        // Before it goes: where it cannot be written down, it stays.
+        self.report("deleted", Some(&item), None, args, ui)
+            .map_err(|error| error.hint("the item is not deleted: first it has to be printed"))?;
         let deleted = write::delete(self, &permit, &item).await?;
-        self.report("deleted", Some(&deleted), None, args, ui)
+        ui.note(format_args!("deleted: {}", self.name()));
+        let more = Difference::between(&item, &deleted, &self.key)?;
+        if !more.is_empty() {
+            ui.warn(format_args!("it had more by then, which is not in what is printed:\n{more}"));
+        }
+        Ok(())
     }
 
     /// An item as `put` takes it, or the whole report.
@@ -282,7 +290,9 @@ impl Subject {
         args: &Args,
         ui: &Ui,
     ) -> Result<(), Error> {
-        ui.note(format_args!("{done}: {}", self.name()));
+        if after.is_some() {
+            ui.note(format_args!("{done}: {}", self.name()));
+        }
         if args.output.json() {
             return ui.json(&Report {
                 target: self.table.target().to_string(),
@@ -319,9 +329,10 @@ struct Report<'a> {
 async fn key_named(
     words: &[&str],
     typed: &TypedKey,
-    target: Target,
+    table: &Table,
     ui: &Ui,
 ) -> Result<Item, Error> {
+    let target = table.target();
     let mut key = Item::new();
     match (words, &typed.sort) {
         ([pk], Some(sort)) => {
@@ -331,7 +342,12 @@ async fn key_named(
             ))
             .hint(format!(
                 "`{}` shows the sort keys",
-                invocation(&format!("ddb-query {}", printable(pk)))
+                invocation(&format!(
+                    "ddb-query{} {}{}",
+                    target.as_argument(),
+                    printable(pk),
+                    table.as_option()
+                ))
             )));
         }
         ([_, _], None) => {

@@ -20,7 +20,6 @@ use ops_common::dynamodb::table::Table;
 use ops_common::dynamodb::typed_key::TypedKey;
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::target::Target;
 use ops_common::text::{printable, units};
 use ops_common::ui::Ui;
 use serde_json::json;
@@ -149,7 +148,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     } else if query.scanned > 0 {
         args.selection.say_names(query.scanned, ui);
     } else {
-        say_nothing_found(named, &key, &args, target, ui);
+        say_nothing_found(named, &key, &args, &table, ui);
     }
     Ok(())
 }
@@ -170,8 +169,8 @@ fn scan_units(live: &TableDescription, index: Option<&str>) -> Option<f64> {
     Some(blocks as f64 / 2.0)
 }
 
-fn say_nothing_found(named: &str, key: &TypedKey, args: &Args, target: Target, ui: &Ui) {
-    let argument = target.as_argument();
+fn say_nothing_found(named: &str, key: &TypedKey, args: &Args, table: &Table, ui: &Ui) {
+    let argument = table.target().as_argument();
     if let Some(handle) = named.strip_prefix("inbox:") {
         let whose = if handle.parse::<Uuid>().is_ok() {
             String::new()
@@ -180,7 +179,7 @@ fn say_nothing_found(named: &str, key: &TypedKey, args: &Args, target: Target, u
         };
         ui.note(format_args!(
             "if this inbox should not be empty, `{}` says what is broken",
-            invocation(&format!("check-identities{argument}{whose}"))
+            invocation(&format!("check-identities{argument}{}{whose}", table.as_option()))
         ));
     } else if key.is_the_apps() && !named.contains(['#', ':']) {
         ui.note("the app's partitions are named `inbox:HANDLE` and `conversation:UUID`");

@@ -7,7 +7,7 @@ use ops_common::app::records::Item;
 use ops_common::aws::page_tokens::PageTokens;
 use ops_common::dynamodb::selection::{Expressions, SelectionArgs};
 use ops_common::dynamodb::table::Table;
-use ops_common::error::Error;
+use ops_common::error::{Error, Exit};
 
 use crate::sort::SortCondition;
 
@@ -93,6 +93,10 @@ impl Query {
                 let error = self.table.error("query", &error).await;
                 return Err(if is_invalid && error.to_string().contains("rimary key attribute") {
                     error.hint("the filter of a query cannot have the key: that is PK and --sk")
+                } else if is_invalid && error.to_string().contains("BETWEEN") {
+                    error
+                        .hint("the first key of --sk-between has to be the lower one")
+                        .exit(Exit::Usage)
                 } else if is_invalid && self.filtered {
                     SelectionArgs::hint(error)
                 } else {

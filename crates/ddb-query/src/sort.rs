@@ -4,6 +4,7 @@ use clap::Args;
 use ops_common::app::records::Item;
 use ops_common::dynamodb::typed_key::KeyAttribute;
 use ops_common::error::Error;
+use ops_common::text::printable;
 
 use aws_sdk_dynamodb::types::ScalarAttributeType;
 
@@ -19,7 +20,7 @@ pub(crate) struct SortArgs {
     sk_between: Option<Vec<String>>,
 
     /// Only items whose sort key compares like this: `= X`, `< X`, `<= X`, `> X`
-    /// or `>= X`; a text sorts by its bytes
+    /// or `>= X` (no operator: `=`). A text stands without quotes, and sorts by its bytes
     #[arg(long, value_name = "'OP X'", allow_hyphen_values = true)]
     sk: Option<String>,
 }
@@ -57,7 +58,9 @@ impl SortArgs {
             let comparison = comparison.trim_start();
             let operator = OPERATORS.into_iter().find(|operator| comparison.starts_with(operator));
             let value = &comparison[operator.map_or(0, str::len)..];
-            (format!("#ops_sk {} :ops_sk0", operator.unwrap_or("=")), vec![value.trim_start()])
+            let value = value.trim_start();
+            refuse_another_language(comparison, value)?;
+            (format!("#ops_sk {} :ops_sk0", operator.unwrap_or("=")), vec![value])
         } else {
             return Ok(None);
         };
@@ -81,4 +84,20 @@ impl SortArgs {
             values: values.collect::<Result<_, Error>>()?,
         }))
     }
+}
+
+/// Conditions as other tools write them would be taken for a key.
+fn refuse_another_language(comparison: &str, value: &str) -> Result<(), Error> {
+    let word = comparison.split([' ', '(']).next().unwrap_or_default().to_lowercase();
+    let hint = match word.as_str() {
+        "begins_with" | "begins" => "`--sk-begins PREFIX`",
+        "between" => "`--sk-between A B`",
+        _ if value.starts_with(['=', '<', '>', '!', '~']) => {
+            "an operator is one of `=`, `<`, `<=`, `>` and `>=`"
+        }
+        _ if value.starts_with('"') && value.ends_with('"') => "a key stands without quotes",
+        _ => return Ok(()),
+    };
+    Err(Error::usage(format!("`{}` is no comparison of a sort key", printable(comparison)))
+        .hint(hint))
 }

@@ -29,11 +29,10 @@ struct Saved {
     counts: Counts,
 }
 
-/// How far an earlier run came.
+/// How far an earlier run came that did not come to its end.
 pub(crate) enum Reached {
     Start,
     After(StartKey, Counts),
-    End(Counts),
 }
 
 #[derive(Debug)]
@@ -57,6 +56,10 @@ impl Checkpoint {
     /// Where it cannot be read, or is of something else.
     pub(crate) fn load(&self) -> Result<Reached, Error> {
         let Some(saved) = self.file.load::<Saved>()? else { return Ok(Reached::Start) };
+        // A run that came to the end: people may have been renamed since.
+        if saved.after.is_none() && saved.work.tool == self.work.tool {
+            return Ok(Reached::Start);
+        }
         let what = if saved.work.tool != self.work.tool {
             format!("a run of {}", saved.work.tool)
         } else if let Some(difference) = saved.work.table.difference(&self.work.table) {
@@ -64,7 +67,7 @@ impl Checkpoint {
         } else if saved.work != self.work {
             "other people, or other names of them".to_owned()
         } else {
-            let Some(after) = saved.after else { return Ok(Reached::End(saved.counts)) };
+            let Some(after) = saved.after else { return Ok(Reached::Start) };
             let key: Attributes<'_> = serde_json::from_str(after.get())
                 .map_err(|error| Error::new("the checkpoint has a malformed key").cause(error))?;
             return Ok(Reached::After(key.to_sdk(), saved.counts));

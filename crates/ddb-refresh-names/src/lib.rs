@@ -132,11 +132,6 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let (start, counts) = match checkpoint.as_ref().map(Checkpoint::load).transpose()? {
         None | Some(Reached::Start) => (None, Counts::default()),
         Some(Reached::After(key, counts)) => (Some(key), counts),
-        Some(Reached::End(counts)) => {
-            ui.note("nothing to do: the checkpoint says that the whole table is done");
-            let pass = Pass::new(&table, &people, args.all, counts);
-            return report(&pass, &args, true, ui);
-        }
     };
     let max_rcu = || limit(args.max_rcu, target, &live, Units::Read, ui);
     // Where nobody is asked, what is found is changed at once.
@@ -168,15 +163,24 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let max_wcu = limit(args.max_wcu, target, &live, Units::Write, ui);
     let writer = table.statements(&permit, max_wcu, Duration::from_secs(args.give_up_after))?;
     let mut pass = Pass::new(&table, &people, args.all, counts);
-    let outcome = pass.run(start, Some(&writer), checkpoint.as_ref(), max_rcu(), ui).await;
+    let outcome = cli::with_own_ctrl_c(async {
+        tokio::select! {
+            outcome = pass.run(start, Some(&writer), checkpoint.as_ref(), max_rcu(), ui) => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Error::new("interrupted").exit(Exit::Interrupted)),
+        }
+    })
+    .await;
     match outcome {
         Ok(()) => report(&pass, &args, true, ui),
         Err(error) if pass.counts.changed > 0 => {
-            let done = rows(pass.counts.changed);
+            let exit = match error.exit_kind() {
+                Exit::Interrupted => Exit::Interrupted,
+                _ => Exit::Partial,
+            };
             Err(error
-                .cause(format!("{done} are changed"))
+                .cause(format!("{} changed", rows(pass.counts.changed)))
                 .hint("run it again: what is changed stays, the rest follows")
-                .exit(Exit::Partial))
+                .exit(exit))
         }
         Err(error) => Err(error),
     }

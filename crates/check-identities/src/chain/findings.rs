@@ -124,7 +124,7 @@ impl Stores<'_> {
                 kind: "names",
                 uuid: Some(*uuid),
                 what: format!(
-                    "{} of the table have another name of {} than Postgres",
+                    "{} of the table with another name of {} than Postgres has",
                     count(rows, "row"),
                     quoted([&row.handle])
                 ),

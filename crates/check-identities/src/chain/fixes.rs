@@ -19,7 +19,11 @@ use crate::table::{Group, GroupRow};
 impl Stores<'_> {
     pub(super) fn call(&self, tool: &str, arguments: &str) -> String {
         let table = match self.table_name {
-            name if tool.starts_with("ddb-") && name != DEFAULT_TABLE => format!(" --table {name}"),
+            name if name != DEFAULT_TABLE
+                && (tool.starts_with("ddb-") || tool == "check-identities") =>
+            {
+                format!(" --table {name}")
+            }
             _ => String::new(),
         };
         let target = self.target.as_argument();
@@ -41,7 +45,7 @@ impl Stores<'_> {
     /// How each participant comes to one row of a conversation.
     pub(super) fn fix_rows(&self, uuid: Uuid, group: &Group) -> String {
         if uuid == SEEDED_GROUP {
-            return self.call("ddb-seed", "");
+            return self.fix_seeded(group);
         }
         if group.newest.is_none() {
             return self.fix_last(uuid, group);
@@ -63,6 +67,19 @@ impl Stores<'_> {
                 "there is no command for it: look at {} first",
                 self.call("ddb-get-conversation", &format!(" --group {uuid}"))
             ),
+        }
+    }
+
+    /// How the seeded conversation becomes whole: a seed writes all of it anew, with other
+    /// times, over what people changed.
+    fn fix_seeded(&self, group: &Group) -> String {
+        let seed = self.call("ddb-seed", "");
+        match self.step_of_group(SEEDED_GROUP, group) {
+            Some(_) => {
+                let fix = self.call("check-identities", " --fix");
+                format!("{fix}, or {seed}, which writes all of the conversation anew")
+            }
+            None => seed,
         }
     }
 
@@ -134,7 +151,7 @@ impl Stores<'_> {
     /// Who moves a conversation's rows to its last message.
     pub(super) fn fix_last(&self, uuid: Uuid, group: &Group) -> String {
         if uuid == SEEDED_GROUP {
-            return self.call("ddb-seed", "");
+            return self.fix_seeded(group);
         }
         if group.newest.is_some() {
             return format!(

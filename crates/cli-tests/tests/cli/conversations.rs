@@ -361,11 +361,38 @@ fn new_messages_are_followed_until_ctrl_c() {
     world.run("ddb-get-conversation", &["--follow", "--until", "today"]).ends_with(2);
 }
 
+/// What --limit left out is not new, however young it is.
+#[test]
+fn following_begins_with_what_was_asked_for() {
+    let world = seeded_with_people();
+    for text in ["one", "two", "three"] {
+        world.run("ddb-send-message", &["--from", "bayko", "--group", GROUP, text]).succeeds();
+    }
+    let polls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let proxy = Proxy::start(&world.endpoint(), {
+        let polls = polls.clone();
+        move |_, _| {
+            polls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Answer::Forward
+        }
+    });
+    let follow = ["--follow", "--limit", "1", "--endpoint-url", &proxy.url()];
+    let mut command = world.tool("ddb-get-conversation", &follow);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    // Two that look at what is there, and two of what comes.
+    cli_tests::wait_for("some queries", || polls.load(std::sync::atomic::Ordering::Relaxed) > 4);
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    kill(pid, Signal::SIGINT).expect("Ctrl-C");
+    let ended = child.wait_with_output().expect("its end");
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    assert!(shown.ends_with("bayko: three\n") && shown.lines().count() == 1, "{shown}");
+}
+
 #[test]
 fn what_ends_the_service_ends_the_following() {
     let world = World::seeded();
     let proxy = Proxy::start(&world.endpoint(), |number, _| match number {
-        0 => Answer::Forward,
+        0 | 1 => Answer::Forward,
         _ => Answer::Drop,
     });
     let follow = ["--follow", "--limit", "1", "--endpoint-url", &proxy.url()];

@@ -94,6 +94,8 @@ impl Account {
 fn a_policy_is_what_its_tool_calls_and_nothing_more() {
     let world = World::both();
     world.run("db-setup", &[]).succeeds();
+    world.run("ddb-schema-load", &["--table", "other"]).succeeds();
+    world.run("ddb-seed", &["--table", "other"]).succeeds();
     world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
     let index = json!({
         "TableName": "cruddur-messages",
@@ -170,6 +172,10 @@ fn a_policy_is_what_its_tool_calls_and_nothing_more() {
         ("update-cognito-user-ids", vec![vec!["prod", "--yes", pool[0], pool[1]]]),
         ("check-identities", vec![vec!["prod", pool[0], pool[1]]]),
         ("db-setup", vec![vec!["prod", "--steps", "cognito-ids", "--yes", pool[0], pool[1]]]),
+        (
+            "ddb-delete-conversation",
+            vec![vec!["prod", cli_tests::GROUP, "--confirm", cli_tests::GROUP, "--table", "other"]],
+        ),
         ("ddb-export-person", vec![vec!["prod", "bayko", "--others", pool[0], pool[1]]]),
         (
             "ddb-erase-person",

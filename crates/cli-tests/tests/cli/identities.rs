@@ -696,7 +696,8 @@ fn a_fix_names_the_table_that_is_not_the_usual_one() {
     world
         .run("check-identities", &["--table", "other"])
         .ends_with(3)
-        .says("`ddb-seed --table other`");
+        .says("`ddb-seed --table other`")
+        .says("`check-identities --table other --fix` does what a tool can do of it");
     world.run("ddb-seed", &["--table", "other"]).succeeds();
     world.run("check-identities", &["--table", "other"]).succeeds();
 }
@@ -841,7 +842,7 @@ fn fix_mends_each_broken_link() {
     for (fixed, make) in breaks {
         make();
         let run = world.run("check-identities", &[]).ends_with(3);
-        run.says("hint: `check-identities --fix` does what a tool can do of it");
+        run.says("`check-identities --fix` does what a tool can do of it");
         let run = world.run("check-identities", &["--fix"]).succeeds().prints_only("");
         let run = run.says("fixed: ").says(fixed).says(": nothing is broken; ");
         assert!(sorted(world.items(TABLE)) == whole, "{fixed}\n{run}");
@@ -933,7 +934,7 @@ fn without_a_pool_the_chain_begins_at_the_row() {
     assert_eq!(run.json()["user_pool_id"], Value::Null);
     world.sql("UPDATE users SET handle = 'baiko' WHERE handle = 'bayko'");
     let run = world.run("check-identities", &["--without-cognito"]).ends_with(3);
-    run.prints("53 rows of the table have another name of `baiko` than Postgres")
+    run.prints("53 rows of the table with another name of `baiko` than Postgres has")
         .says("`ddb-refresh-names --handle baiko`");
     world.run("check-identities", &["--without-cognito", "--fix", "--handle", "baiko"]).succeeds();
     world.run("check-identities", &[]).ends_with(1).says("no Cognito user pool is named");

@@ -106,6 +106,7 @@ fn what_was_written_in_the_editor_is_not_lost() {
         ("no-such-editor --wait", "the editor `no-such-editor --wait` failed", false),
         ("truncate -s 0", "the text is empty; nothing is changed", false),
         ("rm", "what it left cannot be read", false),
+        ("sed -i s/reserved/kept/ \"$1\"; exit 1; :", "failed; nothing is changed", true),
     ] {
         let run = Run::of(edit(&world, editor)).prints_only("");
         assert!(matches!(run.status, Some(1 | 4)) && run.stderr.contains(error), "{editor}\n{run}");
@@ -124,6 +125,25 @@ fn what_was_written_in_the_editor_is_not_lost() {
     let mut command = world.tool("ddb-item", &["edit", "t", "1"]);
     command.env_remove("EDITOR").env_remove("VISUAL");
     Run::with_input(command, "").ends_with(1).says("there is no terminal to edit in");
+}
+
+/// What a delete prints brings the item back: where it cannot be printed it stays.
+#[test]
+fn what_cannot_be_printed_is_not_deleted() {
+    let world = with_item();
+    for output in ["table", "json"] {
+        let mut command = world.tool("ddb-item", &["delete", "t", "1", "--output", output]);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").expect("/dev/full"));
+        let child = command.stderr(std::process::Stdio::piped()).spawn().expect("it runs");
+        let ended = child.wait_with_output().expect("its end");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("hint: the item is not deleted: first it has to be printed"),
+            "{said}"
+        );
+        assert_eq!(item(&world), value(EVERY_TYPE));
+    }
 }
 
 /// Runs a change during which somebody else changes the item: between the tool's last
@@ -161,7 +181,8 @@ fn what_somebody_else_writes_meanwhile_stays() {
             _ => world.tool("ddb-item", &["delete", "t", "1"]),
         };
         let other = if other == "put" { vec!["put", &file] } else { vec!["delete", "t", "1"] };
-        let run = meanwhile(&world, command, &other).ends_with(1).prints_only("").says(says);
+        let run = meanwhile(&world, command, &other).ends_with(1).says(says);
+        assert!(tool == "delete" || run.stdout.is_empty(), "{run}");
         assert_eq!(run.stderr.contains("what you wrote is kept"), tool == "edit", "{run}");
         match other[0] {
             "put" => assert_eq!(item(&world), value(&changed), "{tool}"),

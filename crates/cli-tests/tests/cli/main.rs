@@ -12,6 +12,7 @@ mod compose;
 mod connect;
 mod conversations;
 mod db_setup;
+mod delete_conversation;
 mod docs;
 mod doors;
 mod drop_table;

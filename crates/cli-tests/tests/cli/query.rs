@@ -146,6 +146,15 @@ fn a_keys_type_is_the_tables() {
         (&[""], "the value of the key `customer` is empty"),
         (&["4711", "--index", "by-total", "--sk-begins", "4"], "the sort key `total` is a number"),
         (&["4711", "--index", "by-sum"], "the table `orders` has no index `by-sum`"),
+        (&["4711", "--index", "by-total", "--sk", "<> 4"], "`<> 4` is no comparison of a sort key"),
+        (&["4711", "--index", "by-total", "--sk", "== 4"], "`== 4` is no comparison of a sort key"),
+        (&["4711", "--sk", "begins_with Y"], "`begins_with Y` is no comparison of a sort key"),
+        (&["4711", "--sk", "between a b"], "`between a b` is no comparison of a sort key"),
+        (&["4711", "--sk", ">= \"YQ==\""], "`>= \"YQ==\"` is no comparison of a sort key"),
+        (
+            &["4711", "--index", "by-total", "--sk-between", "9", "6"],
+            "cannot query the table `orders`",
+        ),
         // Names of the app's partitions are values like any other in another table.
         (&["inbox:jess-bk"], "`inbox:jess-bk` is not a number"),
     ] {

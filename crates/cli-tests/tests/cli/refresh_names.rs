@@ -313,9 +313,38 @@ fn killed_and_run_again_it_ends_the_same() {
     }
     assert!(kills >= 3, "only {kills} kills");
     assert!(items(&world) == want, "another end");
+    // A finished run is no reason to leave out what was renamed since.
     let again = ["--all", "--checkpoint", "names.mark", "--endpoint-url", &proxy.url()];
-    world.run("ddb-refresh-names", &again).succeeds().says("nothing to do: the checkpoint says");
+    world.run("ddb-refresh-names", &again).succeeds().says(" 0 changed");
     world.sql("UPDATE users SET handle = 'another' WHERE handle = 'new7'");
-    let run = world.run("ddb-refresh-names", &again).ends_with(1);
+    world.run("ddb-refresh-names", &again).succeeds().says(" 180 changed").prints("another, New 7");
+}
+
+/// An unfinished run goes on with the same people only; Ctrl-C says what is done.
+#[test]
+fn a_checkpoint_is_of_the_people_that_it_began_with() {
+    let world = large(50, 5_000);
+    let again = ["--all", "--checkpoint", "names.mark", "--max-wcu", "1000"];
+    let mut command = world.tool("ddb-refresh-names", &again);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    let mark = world.folder().join("names.mark");
+    cli_tests::wait_for("the first page", || {
+        std::fs::metadata(&mark).is_ok_and(|file| file.len() > 0)
+    });
+    kill(pid, Signal::SIGINT).expect("Ctrl-C");
+    let ended = child.wait_with_output().expect("its end");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    assert!(
+        said.contains("error: interrupted\n  cause: ") && said.contains("rows changed"),
+        "{said}"
+    );
+    assert!(said.contains("hint: run it again: what is changed stays, the rest follows"), "{said}");
+    world.sql("UPDATE users SET handle = 'another' WHERE handle = 'new7'");
+    let run = world.run("ddb-refresh-names", &again[..3]).ends_with(1);
     run.says("the checkpoint `names.mark` is of other people, or other names of them");
+    world.sql("UPDATE users SET handle = 'new7' WHERE handle = 'another'");
+    world.run("ddb-refresh-names", &again[..3]).succeeds();
+    world.run("ddb-refresh-names", &["--all"]).succeeds().says(" 0 changed");
 }

@@ -4,7 +4,8 @@
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{Run, TOOLS, World};
 
-const DYNAMODB_TOOLS: [&str; 13] = [
+const DYNAMODB_TOOLS: [&str; 14] = [
+    "ddb-delete-conversation 5ae290ed-55d1-47a0-bc6d-fe2bc2700399 --confirm 5ae290ed-55d1-47a0-bc6d-fe2bc2700399",
     "ddb-drop x",
     "ddb-export",
     "ddb-export-person x --without-cognito",
@@ -50,6 +51,7 @@ fn a_target_is_local_or_prod_and_nothing_like_it() {
     // (see `send_message`, `query`, `item`, `person`).
     let others = [
         "cognito-list-users",
+        "ddb-delete-conversation",
         "ddb-erase-person",
         "ddb-export-person",
         "ddb-item",

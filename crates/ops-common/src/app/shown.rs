@@ -122,7 +122,14 @@ impl<'a> ItemsWriter<'a> {
         self.write_groups(&groups, &times)?;
         let keys = self.keys.clone();
         let keys = keys.iter().flat_map(KeyNames::iter);
-        let header: Vec<_> = keys.map(Column::whole).chain([Column::text("item")]).collect();
+        let mut header: Vec<_> = keys.map(Column::whole).chain([Column::text("item")]).collect();
+        // With --select none may have a key.
+        for column in (0..header.len() - 1).rev() {
+            if others.iter().all(|row: &Vec<String>| row[column].is_empty()) {
+                header.remove(column);
+                others.iter_mut().for_each(|row| _ = row.remove(column));
+            }
+        }
         self.write_table("Other items", &header, others)
     }
 

@@ -118,7 +118,17 @@ fn parse_said(
     if said.ends_with("am") || said.ends_with("pm") {
         return Err(format!("hours are 0:00 to 23:59; {EXPECTED}"));
     }
-    let is_weekday = said.parse::<Weekday>().is_ok();
+    let clock = said.split_whitespace().find_map(|word| word.split_once(':'));
+    let is_clock = |(hour, minute): (&str, &str)| {
+        let minute = minute.split(':').next().unwrap_or_default();
+        hour.parse().is_ok_and(|hour: u8| hour < 24)
+            && minute.parse().is_ok_and(|minute: u8| minute < 60)
+    };
+    if clock.is_some_and(|clock| !is_clock(clock)) {
+        return Err(format!("hours are 0:00 to 23:59; {EXPECTED}"));
+    }
+    let first = said.split_whitespace().next().unwrap_or_default();
+    let is_weekday = first.parse::<Weekday>().is_ok();
     let before = if is_weekday { "last " } else { "" };
     let time = parse_date_string(&format!("{before}{}", text.trim()), *now, Dialect::Uk)
         .map_err(|error| format!("{EXPECTED}: {error}"))?;
@@ -280,6 +290,7 @@ mod tests {
             ("3h ago", "25T21:05:33.123456"),
             ("2 days ago", "24T00:05:33.123456"),
             ("Yesterday 14:00", "24T19:00:00.000000"),
+            ("friday 10:00", "20T15:00:00.000000"),
         ] {
             assert_eq!(range(said), Ok((time(expected), time(expected))), "{said}");
         }

@@ -46,13 +46,13 @@ const FIRST_LIMITED_PAGE: u32 = 50;
 const INCOMPLETE_ANSWERS: u32 = 3;
 
 /// The error of a page that is not asked for again.
-fn given_up(error: Error, failure: Failure, patience: Duration) -> Error {
+fn given_up(error: Error, failure: Failure, patience: Duration, is_filtered: bool) -> Error {
     match failure {
         Failure::Throttled | Failure::Transient => {
             error.cause(format!("no progress after {} s of retries", patience.as_secs()))
         }
-        Failure::Invalid => SelectionArgs::hint(error),
-        Failure::Final => error,
+        Failure::Invalid if is_filtered => SelectionArgs::hint(error),
+        Failure::Invalid | Failure::Final => error,
     }
 }
 
@@ -196,7 +196,8 @@ impl Scan {
                 Some(pause) => sleep(pause).await,
                 None => {
                     let error = self.table.error("scan", &error).await;
-                    return Err(given_up(error, failure, backoff.patience()));
+                    let is_filtered = request.get_filter_expression().is_some();
+                    return Err(given_up(error, failure, backoff.patience(), is_filtered));
                 }
             }
         }

@@ -6,5 +6,5 @@ mod repair;
 mod write;
 
 pub use read::{Found, Period, message_groups, messages, newest_message, partition, rows_of_group};
-pub use repair::{Repair, plan_erasure, plan_repair, repair};
+pub use repair::{Repair, plan_erasure, plan_removal, plan_repair, repair};
 pub use write::{NotSent, Sent, conversation_of, create_message, create_message_group};

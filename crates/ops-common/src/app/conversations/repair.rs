@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::types::{
 };
 use uuid::Uuid;
 
-use super::read::{newest_message, rows_of_group};
+use super::read::{newest_message, of_one, rows_of_group};
 use super::write::{GROUP, put};
-use crate::app::keys::{PK, SK};
+use crate::app::keys::{PK, PairKey, SK};
 use crate::app::records::{ERASED_TEXT, Item, Message, MessageGroup, Person};
 use crate::consent::{Effect, Permit};
 use crate::dynamodb::table::Table;
@@ -227,6 +227,33 @@ fn replace(table: &Table, row: Item, group: Uuid) -> TransactWriteItem {
         .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
         .build();
     TransactWriteItem::builder().put(put.expect("it has a table and an item")).build()
+}
+
+/// Plans what takes a conversation out of the inboxes of these people, with the row of
+/// their pair. `None` where nothing of it is there.
+///
+/// # Errors
+/// Where DynamoDB cannot be asked.
+pub async fn plan_removal(
+    table: &Table,
+    group: Uuid,
+    people: &[Uuid],
+) -> Result<Option<Repair>, Error> {
+    let mut repair = Repair { what: Vec::new(), effect: Effect::Nothing, writes: Vec::new() };
+    for owner in people {
+        for row in rows_of_group(table, *owner, group).await?.rows {
+            repair.does(Effect::Destroys, format!("deletes a row of the inbox of {owner}"));
+            repair.writes.push(delete(table, &row, group));
+        }
+    }
+    if let [one, other] = people {
+        let pair = PairKey::new(*one, *other).to_string();
+        for row in of_one(table, &pair, GROUP, group).await?.rows {
+            repair.does(Effect::Destroys, "deletes the row of the pair".to_owned());
+            repair.writes.push(delete(table, &row, group));
+        }
+    }
+    Ok((!repair.writes.is_empty()).then_some(repair))
 }
 
 /// Carries it out, in one transaction: all of it or nothing.
