@@ -9,10 +9,11 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 23] = [
+pub const TOOLS: [&str; 24] = [
     "check-identities",
     "cognito-list-users",
     "db-connect",
+    "db-export-users",
     "db-sessions",
     "db-setup",
     "ddb-delete-conversation",

@@ -48,6 +48,9 @@ pub(crate) struct Counts {
     /// items that were read for it, before the filter
     pub(crate) scanned: u64,
     pub(crate) consumed_capacity: f64,
+    /// rows that have no pseudonyms
+    #[serde(default)]
+    pub(crate) left_out: u64,
 }
 
 /// How far a segment is in the file.

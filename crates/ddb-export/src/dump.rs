@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ops_common::app::pseudonym::Pseudonyms;
 use ops_common::dynamodb::scan::{Page, Segments};
 use ops_common::dynamodb::selection::items;
 use ops_common::error::{Error, Exit};
@@ -31,6 +32,7 @@ pub(crate) fn interrupted() -> Error {
 /// Writes pages down, in the order that they come in.
 pub(crate) struct Writer {
     lines: Lines,
+    pseudonyms: Option<Pseudonyms>,
     /// which of the selected names an item had
     seen: Vec<bool>,
     out: Out,
@@ -53,6 +55,7 @@ impl Writer {
     /// Where the checkpoint or the file's header cannot be written.
     pub(crate) fn new(
         lines: Lines,
+        pseudonyms: Option<Pseudonyms>,
         out: Out,
         state: State,
         checkpoint: Option<Checkpoint>,
@@ -60,6 +63,7 @@ impl Writer {
     ) -> Result<Self, Error> {
         let mut writer = Self {
             seen: vec![false; lines.columns.len()],
+            pseudonyms,
             lines,
             out,
             kept: state.counts.items,
@@ -89,7 +93,15 @@ impl Writer {
     }
 
     fn write(&mut self, page: &Page) -> Result<(), Error> {
-        for item in page.items()? {
+        let mut left_out = 0;
+        for mut item in page.items()? {
+            if let Some(pseudonyms) = &self.pseudonyms {
+                let Some(made_up) = pseudonyms.row(&item) else {
+                    left_out += 1;
+                    continue;
+                };
+                item = made_up;
+            }
             for (seen, name) in self.seen.iter_mut().zip(&self.lines.columns) {
                 *seen |= item.get(name).is_some();
             }
@@ -102,7 +114,8 @@ impl Writer {
                 self.handed_over = self.items;
             }
         }
-        self.state.counts.items += page.count;
+        self.state.counts.items += page.count - left_out;
+        self.state.counts.left_out += left_out;
         self.state.counts.scanned += page.scanned;
         self.state.counts.consumed_capacity += page.consumed_capacity;
         let reached = page.next.clone().map_or(Reached::End, Reached::After);
@@ -241,6 +254,12 @@ pub(crate) fn show_end(
     ui: &Ui,
 ) -> Result<ExitCode, Error> {
     let of = if filtered { format!(" of {} read", counts.scanned) } else { String::new() };
+    if counts.left_out > 0 {
+        ui.warn(format_args!(
+            "{} of kinds that the app does not write, or that cannot be read, left out",
+            items(counts.left_out)
+        ));
+    }
     ui.note(format_args!(
         "{} written{of}; {} read units; {seconds:.1} s",
         items(counts.items),

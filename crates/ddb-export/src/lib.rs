@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ops_common::app::pseudonym::Pseudonyms;
 use ops_common::args::{
     ConfirmArgs, DynamoArgs, Share, TableArg, TargetArg, UiArgs, seconds, units_a_second,
 };
@@ -57,6 +58,7 @@ Examples:
   ddb-export --out before.json.gz
   ddb-export --out big.json --checkpoint big.mark   killed? the same command goes on
   ddb-export --out - | ddb-import - --table copy
+  ddb-export prod --pseudonymize names.key --out shape.json.gz
   ddb-export --format jsonl --filter 'begins_with(pk, \"MSG#\")'
   ddb-export prod --segment 2/4 --out part2.json    the second of four jobs that share a table
   ddb-export prod --to s3://backups/2026            DynamoDB writes it, however large it is"
@@ -82,6 +84,11 @@ struct Args {
     /// use it where the reader is a spreadsheet, and do not import such a file again
     #[arg(long)]
     for_spreadsheet: bool,
+
+    /// The app's rows without its people: made-up handles, names, uuids and words, the
+    /// same ones with the same key (made where there is none); other rows are left out
+    #[arg(long, value_name = "KEYFILE", conflicts_with_all = ["select", "count", "for_spreadsheet"])]
+    pseudonymize: Option<PathBuf>,
 
     /// Read so many parts of the table at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=MOST_SEGMENTS))]
@@ -133,11 +140,12 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         return to_s3::run(&args, ui).await;
     }
     let format = check_usage(&args)?;
+    let pseudonyms = args.pseudonymize.as_deref().map(Pseudonyms::from_file).transpose()?;
     let file = (!is_stdout(&args.out)).then_some(args.out.as_path());
     let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;
     let live = table.existing().await?;
 
-    let checkpoint = open_checkpoint(&args, format, table.identity(&live))?;
+    let checkpoint = open_checkpoint(&args, format, pseudonyms.as_ref(), table.identity(&live))?;
     let saved = checkpoint.as_ref().map(Checkpoint::load).transpose()?.flatten();
     let seconds_before = saved.as_ref().map_or(0.0, |saved| saved.seconds);
     let state = match &saved {
@@ -173,7 +181,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
         columns: args.selection.select.clone(),
         for_spreadsheet: args.for_spreadsheet,
     };
-    let writer = Writer::new(lines, out, state, checkpoint, seconds_before)?;
+    let writer = Writer::new(lines, pseudonyms, out, state, checkpoint, seconds_before)?;
     let whole = args.selection.filter.is_none() && args.segment.of == 1;
     let about = live.item_count().filter(|count| *count > 0 && whole);
     dump(segments, writer, about, args.selection.filter.is_some(), ui).await
@@ -182,10 +190,12 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
 fn open_checkpoint(
     args: &Args,
     format: ItemFormat,
+    pseudonyms: Option<&Pseudonyms>,
     table: TableIdentity,
 ) -> Result<Option<Checkpoint>, Error> {
     let Some(path) = &args.checkpoint else { return Ok(None) };
-    let dump = Dump { tool: "ddb-export".to_owned(), table, options: options(args, format) };
+    let dump =
+        Dump { tool: "ddb-export".to_owned(), table, options: options(args, format, pseudonyms) };
     Checkpoint::open(path, dump).map(Some)
 }
 
@@ -267,7 +277,7 @@ fn check_usage(args: &Args) -> Result<ItemFormat, Error> {
 }
 
 /// What decides which bytes are in the file.
-fn options(args: &Args, format: ItemFormat) -> String {
+fn options(args: &Args, format: ItemFormat, pseudonyms: Option<&Pseudonyms>) -> String {
     let mut words = vec![
         format!("--out {}", args.out.display()),
         format!("--format {format}"),
@@ -276,6 +286,9 @@ fn options(args: &Args, format: ItemFormat) -> String {
     ];
     if args.consistent {
         words.push("--consistent".to_owned());
+    }
+    if let Some(pseudonyms) = pseudonyms {
+        words.push(format!("--pseudonymize (key {})", pseudonyms.fingerprint()));
     }
     if args.for_spreadsheet {
         words.push("--for-spreadsheet".to_owned());

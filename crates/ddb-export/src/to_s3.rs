@@ -33,11 +33,12 @@ const WINDOW: RangeInclusive<Duration> =
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// The options of an export that this machine writes, none of which DynamoDB knows.
-const OF_THIS_MACHINE: [&str; 14] = [
+const OF_THIS_MACHINE: [&str; 15] = [
     "out",
     "format",
     "count",
     "for_spreadsheet",
+    "pseudonymize",
     "segments",
     "segment",
     "checkpoint",

@@ -36,6 +36,7 @@ mod openapi;
 mod other_server;
 mod pages;
 mod person;
+mod pseudonymize;
 mod query;
 mod questions;
 mod readme;

@@ -4,6 +4,7 @@ pub mod conversations;
 pub mod keys;
 pub mod mentions;
 pub mod partition;
+pub mod pseudonym;
 pub mod records;
 pub mod shown;
 pub mod times;
