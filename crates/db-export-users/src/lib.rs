@@ -12,10 +12,10 @@ use ops_common::app::users;
 use ops_common::args::{TargetArg, UiArgs};
 use ops_common::cli;
 use ops_common::error::Error;
+use ops_common::files::write_private;
 use ops_common::postgres::{ConnectionUrl, Db, stamp};
 use ops_common::text::count;
 use ops_common::ui::Ui;
-use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 /// Write the users of Postgres as SQL, without the people
@@ -73,7 +73,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         let mut out = ui.stdout();
         out.write_all(sql.as_bytes()).and_then(|()| out.flush()).map_err(Error::stdout)?;
     } else {
-        write(&args.out, &sql)?;
+        write_private(&args.out, |file| file.write_all(sql.as_bytes()))?;
     }
     ui.note(format_args!("{} written", count(rows.len(), "user")));
     Ok(())
@@ -89,18 +89,4 @@ fn insert(pseudonyms: &Pseudonyms, uuid: Uuid, created_at: DateTime<Utc>) -> Str
         created_at.to_rfc3339(),
         handle = person.handle,
     )
-}
-
-fn write(path: &Path, sql: &str) -> Result<(), Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).and_then(|mut file| {
-        file.write_all(sql.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
-    });
-    written.map(drop).map_err(|error| {
-        Error::new(format!("cannot write `{}`", path.display()))
-            .cause(error)
-            .hint("name a file in a folder that exists and that you may write to")
-    })
 }

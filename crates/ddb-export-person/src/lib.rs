@@ -4,9 +4,6 @@
 mod document;
 mod find;
 
-use std::fs::Permissions;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,11 +16,11 @@ use ops_common::cli;
 use ops_common::dynamodb::table::Table;
 use ops_common::env::invocation;
 use ops_common::error::Error;
+use ops_common::files::write_private;
 use ops_common::postgres::{ConnectionUrl, Db, stamp};
 use ops_common::text::{count, units};
 use ops_common::ui::Ui;
 use serde_json::value::RawValue;
-use tempfile::NamedTempFile;
 
 use document::{Document, csv};
 use find::Found;
@@ -134,30 +131,6 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         units(found.consumed_capacity)
     ));
     Ok(())
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(
-    path: &Path,
-    write: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
-) -> Result<(), Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written = tempfile::Builder::new()
-        .prefix(".person-")
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .and_then(|mut file| {
-            write(&mut file)?;
-            file.as_file().sync_all()?;
-            Ok(file)
-        });
-    written.and_then(|file| file.persist(path).map_err(|error| error.error)).map(drop).map_err(
-        |error| {
-            Error::new(format!("cannot write `{}`", path.display()))
-                .cause(error)
-                .hint("name a file in a folder that exists and that you may write to")
-        },
-    )
 }
 
 /// What Postgres holds, as it holds it: columns that are not the app's too.

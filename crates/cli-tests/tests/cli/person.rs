@@ -121,6 +121,19 @@ fn everything_of_one_person_and_nothing_of_others() {
     assert_eq!(run.json()["cognito_looked_at"], false);
     world.run("ddb-export-person", &[]).ends_with(2).says("no HANDLE is named");
     world.run("ddb-export-person", &["bayk"]).ends_with(1).says("did you mean `bayko`?");
+    // What is no regular file stays what it is, and a link leads where it led.
+    let out = ["jess-bk", "--without-cognito", "--out"];
+    let link = world.folder().join("link.json");
+    std::os::unix::fs::symlink("target.json", &link).expect("a link");
+    world.run("ddb-export-person", &[&out[..], &["link.json"]].concat()).succeeds();
+    assert!(link.is_symlink() && world.folder().join("target.json").is_file());
+    let pipe = world.folder().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let mut command = world.tool("ddb-export-person", &[&out[..], &["pipe"]].concat());
+    let mut child = command.stderr(Stdio::null()).spawn().expect("it runs");
+    let piped = std::fs::read_to_string(&pipe).expect("what comes through");
+    assert!(child.wait().expect("its end").success() && piped.starts_with("{\n  \"format\""));
+    assert!(!pipe.is_file());
     let run = world.run("ddb-export-person", &["bayko", "--out", "no/such/folder"]);
     run.ends_with(1).prints_only("").says("error: cannot write `no/such/folder`");
 }

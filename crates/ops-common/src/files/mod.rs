@@ -9,8 +9,8 @@ pub mod checkpoint;
 pub mod limited;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -174,4 +174,38 @@ pub fn beside(path: &Path, extension: &str) -> PathBuf {
     name.push(".");
     name.push(extension);
     PathBuf::from(name)
+}
+
+/// Writes a file that only its owner can read, whole or not at all; in place of one that
+/// is there. What is no regular file, like `/dev/stdout`, is written as it is.
+///
+/// # Errors
+/// Where it cannot be written: with what to do.
+pub fn write_private(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
+    let is_special = fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir());
+    let written = if is_special {
+        let file = OpenOptions::new().write(true).open(path);
+        file.and_then(|mut file| write(&mut file))
+    } else {
+        replace(path, write)
+    };
+    written.map_err(|error| {
+        Error::new(format!("cannot write `{}`", path.display()))
+            .cause(error)
+            .hint("name a file in a folder that exists and that you may write to")
+    })
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let target = resolved(path)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".part-")
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder_of(&target))?;
+    write(&mut file)?;
+    file.as_file().sync_all()?;
+    file.persist(&target).map(drop).map_err(|error| error.error)
 }
