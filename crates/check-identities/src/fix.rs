@@ -190,7 +190,10 @@ impl<'a> Fixer<'a> {
         let what =
             format!("this puts the rows of the conversation {group} right:{}", lines.concat());
         let permit = self.ask_table(plan.effect, &what).await?;
-        repair(table, &permit, plan).await?;
+        if !repair(table, &permit, plan).await? {
+            return Err(Error::new("the conversation's rows changed meanwhile; nothing is done")
+                .hint("run it again: it looks at them as they are then"));
+        }
         Ok(Some(format!("the rows of the conversation {group}")))
     }
 

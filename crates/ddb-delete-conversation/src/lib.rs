@@ -35,6 +35,9 @@ const MOST: usize = 2_000;
 /// As many items as a request of a scan asks for.
 const PAGE: u32 = 2_000;
 
+/// As often its rows are taken out that somebody moves meanwhile.
+const ATTEMPTS: usize = 20;
+
 /// As often the conversation is looked at until nothing is left of it.
 const LOOKS: usize = 10_000;
 
@@ -160,13 +163,17 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         } else {
             ui.note(&what);
         }
-        if let Some(plan) = plan {
-            remove(&table, &permit, group, &people, plan).await?;
-        }
         let max_wcu = limit(args.max_wcu, target, &live, Units::Write, ui);
         let give_up_after = Duration::from_secs(args.give_up_after);
         let statements = table.statements(&permit, max_wcu, give_up_after)?;
-        let consumed = delete_messages(&table, group, &statements, ui).await?;
+        let delete = async {
+            if let Some(plan) = plan {
+                remove(&table, &permit, group, &people, plan).await?;
+            }
+            delete_messages(&table, group, &statements, ui).await
+        };
+        let consumed =
+            cli::until_ctrl_c(delete, "run the same command again: it deletes the rest").await?;
         ui.note(format_args!("{} write units", units(consumed)));
     }
     if args.output.json() {
@@ -249,16 +256,15 @@ async fn remove(
     plan: Repair,
 ) -> Result<(), Error> {
     let mut plan = Some(plan);
-    let mut attempts = 0;
-    while let Some(planned) = plan {
-        match repair(table, permit, planned).await {
-            Ok(()) => return Ok(()),
-            Err(error) if attempts == 5 => return Err(error),
-            Err(_) => attempts += 1,
+    for _ in 0..ATTEMPTS {
+        let Some(planned) = plan else { return Ok(()) };
+        if repair(table, permit, planned).await? {
+            return Ok(());
         }
         plan = plan_removal(table, group, people).await?;
     }
-    Ok(())
+    Err(Error::new("somebody writes into the conversation again and again; nothing is deleted")
+        .hint("run it again when nobody does"))
 }
 
 async fn delete_messages(

@@ -14,7 +14,7 @@ use ops_common::args::{
 };
 use ops_common::cli;
 use ops_common::consent::{self, Change, Effect, Kind, Place};
-use ops_common::dynamodb::capacity::{Units, limit};
+use ops_common::dynamodb::capacity::{Bucket, Units, limit};
 use ops_common::dynamodb::table::Table;
 use ops_common::env::invocation;
 use ops_common::error::{Error, Exit};
@@ -182,11 +182,19 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         // It says who may be meant.
         (None, None) => users::of_handles(&db, target, [&named]).await?[0].uuid,
     };
-    let pool_user = pool_user(pool.as_ref(), account.as_ref(), ui).await?;
+    if person.is_nil() {
+        return Err(Error::usage(
+            "that is the uuid of nobody: it stands for everybody who is erased",
+        )
+        .hint("name a person by their handle"));
+    }
+    let pool_user = pool_user(pool.as_ref(), account.as_ref(), args.cognito, target, ui).await?;
+    let handle = account.as_ref().map(|account| account.handle.clone());
+    let whom = (person, handle.as_deref());
     let live = table.existing().await?;
     let max_rcu = || limit(args.max_rcu, target, &live, Units::Read, ui);
 
-    let plan = pass(&table, person, None, max_rcu(), ui).await?;
+    let plan = pass(&table, whom, None, max_rcu(), ui).await?;
     let lines = Lines {
         table: &table,
         url: &url,
@@ -196,6 +204,11 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         pool_user: pool_user.as_ref(),
     };
     let what = lines.what(named.as_str(), &plan.counts);
+    if plan.counts.sum() == 0 {
+        ui.warn(format_args!(
+            "the table `{table}` has no row of theirs; another one is named with --table"
+        ));
+    }
     let mut counts = plan.counts.clone();
     let mut consumed_capacity = plan.consumed_capacity;
     let mut deleted_user = false;
@@ -229,30 +242,32 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             Eraser::new(&table, &of_table, args.messages, args.max_wcu, args.give_up_after, ui)
                 .await?;
         counts = Counts::default();
-        let mut passes = 0;
-        loop {
-            let met = pass(&table, person, Some(&eraser), max_rcu(), ui).await?;
-            consumed_capacity += met.consumed_capacity;
-            if met.counts.sum() == 0 {
-                refuse_unknown_rows(&met.unknown, &table)?;
-                break;
+        let erase = async {
+            let mut all = Erased { counts: &mut counts, consumed_capacity: &mut consumed_capacity };
+            all.rows(&table, whom, &eraser, &max_rcu, ui).await?;
+            if let Some(account) = &account {
+                account::erase(&mut db, &url, &seen, account, args.account, &of_database, ui)
+                    .await?;
             }
-            counts.add(&met.counts);
-            passes += 1;
-            if passes == PASSES {
-                return Err(Error::new(
-                    "the table still has rows that name them: somebody writes with their account",
-                )
-                .hint("delete or disable their user of the pool first, then run it again")
-                .exit(Exit::Partial));
+            if let (Some(pool), Some(user), true) = (&pool, &pool_user, args.cognito) {
+                pool.delete_user(target, &user.username, &of_pool).await?;
+                deleted_user = true;
             }
-        }
-        if let Some(account) = &account {
-            account::erase(&mut db, &url, &seen, account, args.account, &of_database, ui).await?;
-        }
-        if let (Some(pool), Some(user), true) = (&pool, &pool_user, args.cognito) {
-            pool.delete_user(target, &user.username, &of_pool).await?;
-            deleted_user = true;
+            // What they wrote until then.
+            all.rows(&table, (person, None), &eraser, &max_rcu, ui).await
+        };
+        let again = invocation(&format!(
+            "ddb-erase-person{} {person}{}",
+            target.as_argument(),
+            table.as_option()
+        ));
+        let hint =
+            format!("run the same command again, or where the account is gone already `{again}`");
+        cli::until_ctrl_c(erase, &hint).await?;
+        if pool_user.is_some() && !deleted_user {
+            ui.note(format_args!(
+                "who was signed in can write for as long as their token is good: `{again}` erases that"
+            ));
         }
     }
     if args.dry_run {
@@ -292,19 +307,80 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
+/// What was erased so far.
+struct Erased<'a> {
+    counts: &'a mut Counts,
+    consumed_capacity: &'a mut f64,
+}
+
+impl Erased<'_> {
+    /// Reads and erases until a reading finds nothing.
+    async fn rows(
+        &mut self,
+        table: &Table,
+        whom: (Uuid, Option<&str>),
+        eraser: &Eraser<'_>,
+        max_rcu: &impl Fn() -> Option<Bucket>,
+        ui: &Ui,
+    ) -> Result<(), Error> {
+        for _ in 0..PASSES {
+            let met = pass(table, whom, Some(eraser), max_rcu(), ui).await?;
+            *self.consumed_capacity += met.consumed_capacity;
+            if met.counts.sum() == 0 {
+                return refuse_unknown_rows(&met.unknown, table);
+            }
+            self.counts.add(&met.counts);
+        }
+        Err(Error::new(
+            "the table still has rows that name them: somebody writes with their account",
+        )
+        .hint("delete or disable their user of the pool first, then run it again")
+        .exit(Exit::Partial))
+    }
+}
+
 fn rows(number: u64) -> String {
     count(usize::try_from(number).unwrap_or(usize::MAX), "row")
 }
 
-/// The user of the pool whom the account signs in as.
+/// The user of the pool whom the account signs in as. One who is somebody else by the
+/// handle is not theirs. `to_delete`: there has to be one.
 async fn pool_user(
     pool: Option<&UserPool>,
     account: Option<&Account>,
+    to_delete: bool,
+    target: Target,
     ui: &Ui,
 ) -> Result<Option<User>, Error> {
     let (Some(pool), Some(account)) = (pool, account) else { return Ok(None) };
     let users = pool.users(ui).await?;
-    Ok(users.into_iter().find(|user| Some(&user.sub) == account.cognito_user_id.as_ref()))
+    let found = users.into_iter().find(|user| Some(&user.sub) == account.cognito_user_id.as_ref());
+    let is_theirs =
+        |user: &User| user.handle.as_ref().is_none_or(|handle| *handle == account.handle);
+    let why = match found {
+        Some(user) if is_theirs(&user) => return Ok(Some(user)),
+        Some(user) => format!(
+            "the user `{}`, whose sub the account has, has the handle `{}`",
+            user.username,
+            user.handle.unwrap_or_default()
+        ),
+        None => format!(
+            "nobody there has the sub `{}`, which the account has",
+            account.cognito_user_id.as_deref().unwrap_or_default()
+        ),
+    };
+    if to_delete {
+        let call = |tool: &str| invocation(&format!("{tool}{}", target.as_argument()));
+        return Err(Error::new("no user of the pool is surely theirs; nothing is erased")
+            .cause(why)
+            .hint(format!(
+                "`{}` carries the right ids over, `{}` says what is broken",
+                call("update-cognito-user-ids"),
+                call("check-identities")
+            )));
+    }
+    ui.warn(format_args!("no user of the pool is surely theirs: {why}"));
+    Ok(None)
 }
 
 fn refuse_unknown_rows(unknown: &[String], table: &Table) -> Result<(), Error> {

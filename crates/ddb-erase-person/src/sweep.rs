@@ -21,6 +21,10 @@ use uuid::Uuid;
 /// As many items as a request asks for.
 const PAGE: u32 = 2_000;
 
+/// What the app writes of a message.
+const KNOWN: [&str; 7] =
+    [PK, SK, "message", "message_uuid", "user_uuid", "user_handle", "user_display_name"];
+
 /// As many rows that are left are named.
 const NAMED: usize = 20;
 
@@ -110,10 +114,15 @@ impl<'a> Eraser<'a> {
             (Mention::Message { .. }, Messages::Redact) => {
                 let Person { uuid, display_name, handle } = Person::erased();
                 let set = r#"SET "message" = ? SET "user_uuid" = ? SET "user_handle" = ? SET "user_display_name" = ?"#;
+                // What the app does not write nobody knows.
+                let unknown = row.keys().filter(|name| !KNOWN.contains(&name.as_str()));
+                let remove: String = unknown
+                    .map(|name| format!(r#" REMOVE "{}""#, name.replace('"', "\"\"")))
+                    .collect();
                 let values = [ERASED_TEXT.to_owned(), uuid.to_string(), handle, display_name];
                 let values = values.into_iter().map(AttributeValue::S);
                 let parameters = values.chain(key).chain(row.get("user_uuid").cloned()).collect();
-                (format!(r#"UPDATE "{table}" {set} {of_key}{user}"#), parameters)
+                (format!(r#"UPDATE "{table}" {set}{remove} {of_key}{user}"#), parameters)
             }
             (Mention::OtherInbox { .. } | Mention::Other, _) => return None,
         };
@@ -125,7 +134,7 @@ impl<'a> Eraser<'a> {
 /// messages, so that an inbox then shows what is left.
 pub(crate) async fn pass(
     table: &Table,
-    person: Uuid,
+    (person, handle): (Uuid, Option<&str>),
     eraser: Option<&Eraser<'_>>,
     max_rcu: Option<Bucket>,
     ui: &Ui,
@@ -145,7 +154,7 @@ pub(crate) async fn pass(
         let mut statements = Vec::new();
         for item in this.items()? {
             let row = item.to_sdk();
-            let Some(mention) = mention(&row, person) else { continue };
+            let Some(mention) = mention(&row, person, handle) else { continue };
             match mention {
                 Mention::Message { .. } => met.counts.messages += 1,
                 Mention::OwnInbox => met.counts.own_inbox_rows += 1,
@@ -177,6 +186,7 @@ pub(crate) async fn pass(
     if let Some(eraser) = eraser {
         for (owner, group) in inboxes {
             if let Some(plan) = plan_erasure(table, owner, group, person).await? {
+                // Where somebody writes meanwhile the next pass finds the row again.
                 repair(table, eraser.permit, plan).await?;
             }
         }

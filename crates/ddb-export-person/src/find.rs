@@ -45,7 +45,7 @@ impl Found {
             read += page.count;
             for item in page.items()? {
                 let row = item.to_sdk();
-                if let Some(mention) = mention(&row, person.uuid) {
+                if let Some(mention) = mention(&row, person.uuid, Some(&person.handle)) {
                     found.add(row, mention);
                 }
             }

@@ -16,7 +16,7 @@ use ops_common::cli;
 use ops_common::dynamodb::table::Table;
 use ops_common::env::invocation;
 use ops_common::error::Error;
-use ops_common::files::write_private;
+use ops_common::files::{refuse_same_file, write_private};
 use ops_common::postgres::{ConnectionUrl, Db, stamp};
 use ops_common::text::{count, units};
 use ops_common::ui::Ui;
@@ -89,6 +89,13 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             .hint(format!("`{}`", invocation("ddb-export-person bayko --out bayko.json"))));
     };
     let handle: Handle = handle.parse().map_err(|why: &str| Error::usage(why))?;
+    if let Some(csv) = &args.csv {
+        if csv == Path::new("-") {
+            return Err(Error::usage("--csv takes a file, and not standard output")
+                .hint("name one: --csv messages.csv"));
+        }
+        refuse_same_file(&[("--out", &args.out), ("--csv", csv)])?;
+    }
     let url = ConnectionUrl::from_env(target)?;
     url.announce(ui);
     let table = Table::connect(target, &args.dynamo, args.table.name(), ui).await?;

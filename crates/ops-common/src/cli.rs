@@ -56,6 +56,25 @@ pub async fn with_own_ctrl_c<T>(work: impl Future<Output = T>) -> T {
     done
 }
 
+/// Does work that Ctrl-C ends in the middle, and says then how to go on.
+///
+/// # Errors
+/// Those of the work; exit code 130 where it was interrupted.
+pub async fn until_ctrl_c<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    hint: &str,
+) -> Result<T, Error> {
+    with_own_ctrl_c(async {
+        tokio::select! {
+            outcome = work => outcome,
+            _ = tokio::signal::ctrl_c() => {
+                Err(Error::new("interrupted").hint(hint).exit(Exit::Interrupted))
+            }
+        }
+    })
+    .await
+}
+
 async fn ctrl_c_for_us() {
     loop {
         // Where signals cannot be heard at all, Ctrl-C ends the process as it is.

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::app::keys::{ConversationKey, InboxKey, PK};
 use crate::app::records::Item;
+use crate::dynamodb::item::Attributes;
 
 /// What a row has to do with a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,22 @@ fn uuid(row: &Item, name: &str) -> Option<Uuid> {
     text(row, name)?.parse().ok()
 }
 
-/// Looks at one row. Uuids are compared as uuids, in whatever letters.
+/// Looks at one row. Uuids are compared as uuids, in whatever letters. `handle`: a row of
+/// which only the handle is theirs names them too.
 #[must_use]
-pub fn mention(row: &Item, person: Uuid) -> Option<Mention> {
+pub fn mention(row: &Item, person: Uuid, handle: Option<&str>) -> Option<Mention> {
+    let by_kind = by_kind(row, person);
+    by_kind.or_else(|| is_elsewhere(row, person, handle).then_some(Mention::Other))
+}
+
+/// Whether the uuid is anywhere in the row, or the handle where a handle is.
+fn is_elsewhere(row: &Item, person: Uuid, handle: Option<&str>) -> bool {
+    let json = Attributes::from_sdk(row).and_then(|row| serde_json::to_string(&row).ok());
+    let has_uuid = json.is_none_or(|json| json.to_lowercase().contains(&person.to_string()));
+    has_uuid || handle.is_some() && text(row, "user_handle") == handle
+}
+
+fn by_kind(row: &Item, person: Uuid) -> Option<Mention> {
     let pk = text(row, PK).unwrap_or_default();
     let names_them = uuid(row, "user_uuid") == Some(person);
     if let Ok(inbox) = pk.parse::<InboxKey>() {
@@ -56,7 +70,7 @@ pub fn mention(row: &Item, person: Uuid) -> Option<Mention> {
     }
     match pk.parse::<ConversationKey>() {
         Ok(conversation) if names_them => Some(Mention::Message { group: conversation.0 }),
-        Err(_) if names_them || pk.contains(&person.to_string()) => Some(Mention::Other),
+        Err(_) if names_them => Some(Mention::Other),
         _ => None,
     }
 }
@@ -90,12 +104,21 @@ mod tests {
             ),
             (format!("GRP#{other}"), other, None),
             (format!("PAIR#{other}#{person}"), other, Some(Mention::Pair)),
-            (format!("PAIR#{other}#{other}"), person, None),
+            (format!("PAIR#{other}#{other}"), other, None),
+            (format!("PAIR#{other}#{other}"), person, Some(Mention::Other)),
             ("CFG#1".to_owned(), person, Some(Mention::Other)),
             (format!("CFG#{person}"), other, Some(Mention::Other)),
             ("CFG#1".to_owned(), other, None),
+            (format!("LIKE#{}", person.to_string().to_uppercase()), other, Some(Mention::Other)),
         ] {
-            assert_eq!(mention(&row(pk.clone(), user), person), expected, "{pk}");
+            assert_eq!(mention(&row(pk.clone(), user), person, None), expected, "{pk}");
         }
+        let mut by_handle = row(format!("MSG#{group}"), other);
+        by_handle.insert("user_handle".to_owned(), AttributeValue::S("bayko".to_owned()));
+        assert_eq!(mention(&by_handle, person, Some("bayko")), Some(Mention::Other));
+        assert_eq!(mention(&by_handle, person, Some("maren")), None);
+        let deep = AttributeValue::L(vec![AttributeValue::S(format!("user {person}"))]);
+        by_handle.insert("likers".to_owned(), deep);
+        assert_eq!(mention(&by_handle, person, None), Some(Mention::Other));
     }
 }

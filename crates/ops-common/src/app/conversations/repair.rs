@@ -256,11 +256,12 @@ pub async fn plan_removal(
     Ok((!repair.writes.is_empty()).then_some(repair))
 }
 
-/// Carries it out, in one transaction: all of it or nothing.
+/// Carries it out, in one transaction: all of it or nothing. `false`: nothing, since the
+/// rows are not as they were planned with.
 ///
 /// # Errors
-/// Where the rows are not as they were planned with, or DynamoDB refuses.
-pub async fn repair(table: &Table, permit: &Permit, repair: Repair) -> Result<(), Error> {
+/// Where DynamoDB refuses.
+pub async fn repair(table: &Table, permit: &Permit, repair: Repair) -> Result<bool, Error> {
     table.check(permit)?;
     let sent = table
         .db()
@@ -271,12 +272,11 @@ pub async fn repair(table: &Table, permit: &Permit, repair: Repair) -> Result<()
         .send()
         .await;
     match sent {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(error)
             if error.as_service_error().is_some_and(|e| e.is_transaction_canceled_exception()) =>
         {
-            Err(Error::new("the conversation's rows changed meanwhile; nothing is done")
-                .hint("run it again: it looks at them as they are then"))
+            Ok(false)
         }
         Err(error) => Err(table.error("write to", &error).await),
     }
