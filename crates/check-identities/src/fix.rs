@@ -200,13 +200,12 @@ impl<'a> Fixer<'a> {
     async fn names(&self, looked: &Looked) -> Result<String, Error> {
         let table = self.places.table;
         let rows: u64 = looked.content.outdated.values().sum();
-        let rows = count(usize::try_from(rows).unwrap_or(usize::MAX), "row");
+        let rows = count(rows, "row");
         let what =
             format!("this changes the names in {rows} of the table `{table}` to those of Postgres");
         let permit = self.ask_table(Effect::Changes, &what).await?;
         let counts = ddb_refresh_names::refresh(table, &known(looked), &permit, self.ui).await?;
-        let changed = usize::try_from(counts.changed).unwrap_or(usize::MAX);
-        Ok(format!("the names in {}", count(changed, "row")))
+        Ok(format!("the names in {}", count(counts.changed, "row")))
     }
 }
 
@@ -255,17 +254,7 @@ async fn move_row(table: &Table, permit: &Permit, row: &Misspelled) -> Result<()
         let values = key.iter().map(|text| AttributeValue::S(text.clone()));
         [PK, SK].map(str::to_owned).into_iter().zip(values).collect()
     };
-    let client = table.db().client();
-    let read = client
-        .get_item()
-        .table_name(table.name())
-        .set_key(Some(key(&row.key)))
-        .consistent_read(true)
-        .return_consumed_capacity(ReturnConsumedCapacity::Total);
-    let found = match read.send().await {
-        Ok(output) => output.item,
-        Err(error) => return Err(table.error("read", &error).await),
-    };
+    let (found, _) = table.item(key(&row.key)).await?;
     let meanwhile = || {
         Error::new(format!("the row at `{}`, `{}` changed meanwhile, or another one is at the right key", row.key[0], row.key[1]))
             .hint("`ddb-query` shows both partitions: delete the row that is too much with `ddb-item delete`")
@@ -287,7 +276,9 @@ async fn move_row(table: &Table, permit: &Permit, row: &Misspelled) -> Result<()
     };
     let put = TransactWriteItem::builder().put(put.expect("it has a table and an item")).build();
     let delete = delete.build().expect("it has a table and a key");
-    let sent = client
+    let sent = table
+        .db()
+        .client()
         .transact_write_items()
         .transact_items(put)
         .transact_items(TransactWriteItem::builder().delete(delete).build())

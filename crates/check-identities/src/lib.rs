@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::process::ExitCode;
 
 use clap::Parser;
-use cognito_list_users::pool::{PoolArgs, User, UserPool};
+use cognito_list_users::pool::{OptionalPoolArgs, User, UserPool};
 use ops_common::app::users::{self, Handle, Identity};
 use ops_common::args::{ConfirmArgs, DynamoArgs, OutputArgs, TableArg, TargetArg, UiArgs};
 use ops_common::cli;
@@ -57,12 +57,8 @@ struct Args {
     #[arg(long)]
     fix: bool,
 
-    /// Leave the pool out: from the row in Postgres on
-    #[arg(long)]
-    without_cognito: bool,
-
     #[command(flatten)]
-    pool: PoolArgs,
+    pool: OptionalPoolArgs,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -106,14 +102,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     }
     url.announce(ui);
     let table = Table::connect(target, &args.dynamo, table_name, ui).await?;
-    let pool = if args.without_cognito {
-        None
-    } else {
-        let profile = args.dynamo.profile.as_deref();
-        let pool = UserPool::connect(&args.pool, profile, Some(target), ui).await?;
-        pool.announce(ui);
-        Some(pool)
-    };
+    let pool = args.pool.connect(args.dynamo.profile.as_deref(), target, ui).await?;
     let places = Places { url: &url, table: &table, pool: pool.as_ref() };
 
     let mut looked = places.look(args.handle.as_ref(), ui).await?;
@@ -165,7 +154,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         Ok(()) => shown,
         Err(error) if args.fix || looked.steps.is_empty() => Err(error.and_shown(shown)),
         Err(error) => {
-            let without = if args.without_cognito { " --without-cognito" } else { "" };
+            let without = if args.pool.without_cognito { " --without-cognito" } else { "" };
             let call = invocation(&format!(
                 "check-identities{}{}{without} --fix",
                 target.as_argument(),

@@ -78,7 +78,7 @@ fn show_chain(person: &Person, with_pool: bool, ui: &Ui) -> Result<(), Error> {
         (Link::Sub, or_none(person.sub.clone())),
         (Link::User, or_none(person.user_uuid.map(|uuid| uuid.to_string()))),
         (Link::GroupRows, count(person.conversations, "conversation")),
-        (Link::Messages, count(usize::try_from(person.messages).unwrap_or(usize::MAX), "message")),
+        (Link::Messages, count(person.messages, "message")),
     ];
     let of = format!("of {}", person.handle);
     let mut rows = Vec::new();

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ops_common::app::conversations::{newest_message, rows_of_group};
 use ops_common::app::keys::{ConversationKey, InboxKey, PK, SK, SortTime};
-use ops_common::app::records::{ERASED, Item, Message, MessageGroup, Person};
+use ops_common::app::records::{ERASED, Item, Message, MessageGroup, Person, text};
 use ops_common::app::users::Identity;
 use ops_common::dynamodb::scan::Segments;
 use ops_common::dynamodb::table::Table;
@@ -161,13 +161,12 @@ impl Group {
 /// The key as the app writes it, where this one has the same uuid or the same time in
 /// other letters.
 fn other_spelling(item: &Item) -> Option<Misspelled> {
-    let [pk, sk] = [PK, SK].map(|name| item.get(name).and_then(|value| value.as_s().ok()));
-    let (pk, sk) = (pk?, sk?);
+    let (pk, sk) = (text(item, PK)?, text(item, SK)?);
     let inbox = pk.parse::<InboxKey>().map(|key| key.to_string());
     let right_pk = inbox.or_else(|_| pk.parse::<ConversationKey>().map(|key| key.to_string()));
     // A row of the app's has a time; what else is below such a key is not the app's.
     let right = [right_pk.ok()?, sk.parse::<SortTime>().ok()?.to_string()];
-    let key = [pk.clone(), sk.clone()];
+    let key = [pk.to_owned(), sk.to_owned()];
     (key != right).then_some(Misspelled { key, right })
 }
 
@@ -205,7 +204,7 @@ impl Content {
             }
             return;
         }
-        let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
+        let pk = text(item, PK).unwrap_or_default();
         let read = if pk.starts_with("GRP#") {
             MessageGroup::from_item(item).map(|row| {
                 self.name(&row.other, known);

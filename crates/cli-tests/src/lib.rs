@@ -10,6 +10,7 @@
 )]
 
 pub mod api;
+pub mod killing;
 pub mod postgres;
 pub mod proxy;
 pub mod running;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use postgres::{PASSWORD, Session, run_sql};
-pub use running::{Run, TOOLS, binary, with_cargo, without_cargo_env};
+pub use running::{Run, Running, TOOLS, binary, with_cargo, without_cargo_env};
 pub use stack::{World, python};
 
 /// The seeded conversation.

@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::postgres::PASSWORD;
 use crate::workspace;
@@ -85,6 +88,39 @@ fn hides_passwords(run: Run) -> Run {
     run
 }
 
+/// A program that runs, with its output kept.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Running {
+    /// Starts it.
+    pub fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.0.id()).expect("a process id"))
+    }
+
+    /// Its standard output, to be read as it comes.
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.0.stdout.take().expect("it is read once")
+    }
+
+    /// Ends it as Ctrl-C does.
+    pub fn interrupt(self) -> Run {
+        kill(self.pid(), Signal::SIGINT).expect("it runs");
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub fn end(self) -> Run {
+        Run::new(self.0.wait_with_output().expect("wait"))
+    }
+}
+
 /// What a program said and how it ended.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -99,7 +135,10 @@ pub struct Run {
 impl Run {
     /// Runs the command to its end.
     pub fn of(mut command: Command) -> Self {
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self::new(command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    fn new(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         hides_passwords(Self {
             stdout: text(output.stdout),
@@ -116,13 +155,7 @@ impl Run {
         // A program that does not read has closed it, which is its right.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
-        let output = child.wait_with_output().expect("wait");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        hides_passwords(Self {
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-            status: output.status.code(),
-        })
+        Self::new(child.wait_with_output().expect("wait"))
     }
 
     /// Exit status 0.

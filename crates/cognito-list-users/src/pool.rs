@@ -55,6 +55,38 @@ impl PoolArgs {
     }
 }
 
+/// The pool of a tool that can do without.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cognito")]
+pub struct OptionalPoolArgs {
+    /// Leave the pool out
+    #[arg(long)]
+    pub without_cognito: bool,
+
+    #[command(flatten)]
+    pool: PoolArgs,
+}
+
+impl OptionalPoolArgs {
+    /// Connects to the pool and says where it is; none where it is left out.
+    ///
+    /// # Errors
+    /// See [`UserPool::connect`].
+    pub async fn connect(
+        &self,
+        profile: Option<&str>,
+        target: Target,
+        ui: &Ui,
+    ) -> Result<Option<UserPool>, Error> {
+        if self.without_cognito {
+            return Ok(None);
+        }
+        let pool = UserPool::connect(&self.pool, profile, Some(target), ui).await?;
+        pool.announce(ui);
+        Ok(Some(pool))
+    }
+}
+
 /// Whose credentials.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Cognito")]

@@ -10,7 +10,7 @@ use ops_common::app::conversations::{
     Period, Repair, partition, plan_removal, repair, rows_of_group,
 };
 use ops_common::app::keys::{ConversationKey, InboxKey, PK, SK};
-use ops_common::app::records::Item;
+use ops_common::app::records::{Item, text};
 use ops_common::args::{
     ConfirmArgs, DynamoArgs, OutputArgs, TableArg, UiArgs, seconds, take_target, units_a_second,
 };
@@ -109,8 +109,7 @@ struct Report<'a> {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let words = [&args.first, &args.second].into_iter().flatten().map(String::as_str).collect();
-    let (target, words) = take_target(words, 1)?;
+    let (target, words) = take_target(&[&args.first, &args.second], 1)?;
     let Some(named) = words.first().copied() else {
         return Err(Error::usage("no GROUP is named").hint(format!(
             "`{}` shows the conversations of a person",
@@ -118,7 +117,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         )));
     };
     let group: Uuid = named.parse().map_err(|error| {
-        Error::usage(format!("`{}` is not a conversation's uuid", printable(named))).cause(error)
+        Error::usage(format!("`{}` is not a conversation's uuid", printable(named)))
+            .cause(error)
+            .hint(format!(
+                "`{}` shows the conversations of a person",
+                invocation("ddb-list-conversations --handle HANDLE")
+            ))
     })?;
     let name = group.to_string();
     let effect = if args.dry_run { Effect::Nothing } else { Effect::Destroys };
@@ -221,12 +225,11 @@ impl Conversation {
     }
 
     fn add(&mut self, row: &Item) {
-        let text = |name: &str| row.get(name).and_then(|value| value.as_s().ok());
-        if let Some(user) = text("user_uuid").and_then(|user| user.parse().ok()) {
+        if let Some(user) = text(row, "user_uuid").and_then(|user| user.parse().ok()) {
             self.people.insert(user);
-            self.handles.extend(text("user_handle").cloned());
+            self.handles.extend(text(row, "user_handle").map(str::to_owned));
         }
-        if let Some(owner) = text(PK).and_then(|pk| pk.parse::<InboxKey>().ok()) {
+        if let Some(owner) = text(row, PK).and_then(|pk| pk.parse::<InboxKey>().ok()) {
             self.people.insert(owner.0);
         }
     }

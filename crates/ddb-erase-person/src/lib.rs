@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chrono::{SecondsFormat, Utc};
 use clap::Parser;
-use cognito_list_users::pool::{PoolArgs, User, UserPool};
+use cognito_list_users::pool::{OptionalPoolArgs, User, UserPool};
 use ops_common::app::users::{self, Handle};
 use ops_common::args::{
     ConfirmArgs, DynamoArgs, OutputArgs, TableArg, UiArgs, seconds, take_target, units_a_second,
@@ -73,10 +73,6 @@ struct Args {
     #[arg(long, conflicts_with = "without_cognito")]
     cognito: bool,
 
-    /// Leave the pool out
-    #[arg(long)]
-    without_cognito: bool,
-
     /// Show what would go, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -95,7 +91,7 @@ struct Args {
     give_up_after: u64,
 
     #[command(flatten)]
-    pool: PoolArgs,
+    pool: OptionalPoolArgs,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -149,8 +145,7 @@ struct PoolUser {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let words = [&args.first, &args.second].into_iter().flatten().map(String::as_str).collect();
-    let (target, words) = take_target(words, 1)?;
+    let (target, words) = take_target(&[&args.first, &args.second], 1)?;
     let Some(named) = words.first().copied() else {
         return Err(Error::usage("no HANDLE is named")
             .hint(format!("`{}`", invocation("ddb-erase-person bayko --dry-run"))));
@@ -163,14 +158,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     url.refuse_several_servers()?;
     url.announce(ui);
     let table = Table::connect(target, &args.dynamo, args.table.name(), ui).await?;
-    let pool = if args.without_cognito {
-        None
-    } else {
-        let profile = args.dynamo.profile.as_deref();
-        let pool = UserPool::connect(&args.pool, profile, Some(target), ui).await?;
-        pool.announce(ui);
-        Some(pool)
-    };
+    let pool = args.pool.connect(args.dynamo.profile.as_deref(), target, ui).await?;
     let mut db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;
     let seen = Seen::of(db.client(), &url).await?;
@@ -340,7 +328,7 @@ impl Erased<'_> {
 }
 
 fn rows(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "row")
+    count(number, "row")
 }
 
 /// The user of the pool whom the account signs in as. One who is somebody else by the
@@ -434,7 +422,7 @@ impl Lines<'_> {
         ];
         if let Some(account) = self.account {
             let activities = count(usize::try_from(account.activities).unwrap_or(0), "activity");
-            lines.push(format!("In Postgres, {}:", self.url.place()));
+            lines.push(format!("In Postgres (`{}`):", self.url));
             lines.push(match self.args.account {
                 How::Delete => format!("  the account and {activities} are deleted"),
                 How::Empty => format!("  the account and {activities} are emptied"),

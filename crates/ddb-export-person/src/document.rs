@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use chrono::{SecondsFormat, Utc};
 use cognito_list_users::pool::User;
 use ops_common::app::keys::PK;
-use ops_common::app::records::{Item, Message, Person};
+use ops_common::app::records::{Item, Message, Person, text};
 use ops_common::dynamodb::item::Attributes;
 use ops_common::target::Target;
 use ops_common::text::for_spreadsheet;
@@ -105,8 +105,7 @@ impl Document {
         // A row of an inbox has the conversation's last message, whoever wrote it.
         let without_text = |row: &Item| {
             let mut row = row.clone();
-            let is_inbox =
-                row.get(PK).and_then(|pk| pk.as_s().ok()).is_some_and(|pk| pk.starts_with("GRP#"));
+            let is_inbox = text(&row, PK).is_some_and(|pk| pk.starts_with("GRP#"));
             if is_inbox && !others {
                 row.remove("message");
             }

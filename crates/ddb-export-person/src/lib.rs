@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use cognito_list_users::pool::{PoolArgs, User, UserPool};
+use cognito_list_users::pool::{OptionalPoolArgs, User, UserPool};
 use ops_common::app::records::Person;
 use ops_common::app::users::{self, Handle};
 use ops_common::args::{DynamoArgs, TableArg, UiArgs, take_target};
@@ -61,12 +61,8 @@ struct Args {
     #[arg(long)]
     others: bool,
 
-    /// Leave the pool out
-    #[arg(long)]
-    without_cognito: bool,
-
     #[command(flatten)]
-    pool: PoolArgs,
+    pool: OptionalPoolArgs,
     #[command(flatten)]
     table: TableArg,
     #[command(flatten)]
@@ -82,8 +78,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let words = [&args.first, &args.second].into_iter().flatten().map(String::as_str).collect();
-    let (target, words) = take_target(words, 1)?;
+    let (target, words) = take_target(&[&args.first, &args.second], 1)?;
     let Some(handle) = words.first() else {
         return Err(Error::usage("no HANDLE is named")
             .hint(format!("`{}`", invocation("ddb-export-person bayko --out bayko.json"))));
@@ -99,14 +94,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let url = ConnectionUrl::from_env(target)?;
     url.announce(ui);
     let table = Table::connect(target, &args.dynamo, args.table.name(), ui).await?;
-    let pool = if args.without_cognito {
-        None
-    } else {
-        let profile = args.dynamo.profile.as_deref();
-        let pool = UserPool::connect(&args.pool, profile, Some(target), ui).await?;
-        pool.announce(ui);
-        Some(pool)
-    };
+    let pool = args.pool.connect(args.dynamo.profile.as_deref(), target, ui).await?;
     let [person] = users::look_up(&url, [&handle], ui).await?;
     let account = Account::read(&url, &person, ui).await?;
     let sign_in = match &pool {

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use ops_common::dynamodb::item::Attributes;
-use ops_common::dynamodb::scan::{Segment, StartKey};
+use ops_common::dynamodb::scan::{Segment, StartKey, key_from_json, key_to_json};
 use ops_common::dynamodb::table::TableIdentity;
 use ops_common::error::Error;
 use ops_common::files::checkpoint::CheckpointFile;
@@ -114,7 +113,7 @@ impl Checkpoint {
     pub(crate) fn save(&self, state: &State, seconds: f64, finished: bool) -> Result<(), Error> {
         let segments = state.segments.iter().map(|(segment, reached)| {
             let after = match reached {
-                Reached::After(key) => Some(to_json(key)?),
+                Reached::After(key) => Some(key_to_json(key)?),
                 Reached::Start | Reached::End => None,
             };
             let done = *reached == Reached::End;
@@ -133,12 +132,6 @@ impl Checkpoint {
     }
 }
 
-fn to_json(key: &StartKey) -> std::io::Result<Box<RawValue>> {
-    let unknown = || std::io::Error::other("a key of an unknown type");
-    let key = Attributes::from_sdk(key).ok_or_else(unknown)?;
-    Ok(RawValue::from_string(serde_json::to_string(&key)?)?)
-}
-
 impl Saved {
     /// How far the file is.
     ///
@@ -149,12 +142,7 @@ impl Saved {
             let reached = match &saved.after {
                 _ if saved.done => Reached::End,
                 None => Reached::Start,
-                Some(key) => {
-                    let key: Attributes<'_> = serde_json::from_str(key.get()).map_err(|error| {
-                        Error::new("the checkpoint has a malformed key").cause(error)
-                    })?;
-                    Reached::After(key.to_sdk())
-                }
+                Some(key) => Reached::After(key_from_json(key)?),
             };
             Ok((Segment { number: saved.number, of: saved.of }, reached))
         });

@@ -66,7 +66,7 @@ pub(crate) fn run(
     if counts.rejected == 0 {
         return shown.map(|()| ExitCode::SUCCESS);
     }
-    let bad = count(usize::try_from(counts.rejected).unwrap_or(usize::MAX), "bad line");
+    let bad = count(counts.rejected, "bad line");
     Err(Error::new(bad).hint("collect them with --rejects FILE and fix them there, or fix them (not in an export: it is verified)"))
 }
 

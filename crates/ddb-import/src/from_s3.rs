@@ -407,7 +407,7 @@ impl Report {
         );
         ui.note(format_args!(
             "{} read: {written} written, {bad} rejected; {} unpacked",
-            count(usize::try_from(read).unwrap_or(usize::MAX), "item"),
+            count(read, "item"),
             bytes(import.processed_size_bytes().unwrap_or_default()),
         ));
         let shown = if args.output.json() {
@@ -470,7 +470,7 @@ impl Report {
 }
 
 fn of_items(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "item")
+    count(number, "item")
 }
 
 /// The items of the export whose folder this is, where this account made it in the last

@@ -57,7 +57,7 @@ impl Report {
 
 /// A number of lines in words.
 pub(crate) fn lines(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "line")
+    count(number, "line")
 }
 
 /// Fails where lines were rejected: something was read and not written.

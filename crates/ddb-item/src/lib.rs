@@ -100,10 +100,8 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let words = [&args.first, &args.second, &args.third];
-    let words = words.into_iter().flatten().map(String::as_str).collect();
     let most = if args.action == Action::Put { 1 } else { 2 };
-    let (target, words) = take_target(words, most)?;
+    let (target, words) = take_target(&[&args.first, &args.second, &args.third], most)?;
     let name = args.table.name();
     let (least, most) = match args.action {
         Action::Get => (Effect::Nothing, Effect::Nothing),
@@ -132,7 +130,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         None => key_named(&words, &typed, &table, ui).await?,
     };
     let mut subject = Subject { table, live, typed, key };
-    let before = write::read(&subject).await?;
+    let (before, _) = subject.table.item(subject.key.clone()).await?;
     if let Some(before) = &before {
         // A number can be written in several ways.
         subject.key = key_of(before, &subject.typed)?;

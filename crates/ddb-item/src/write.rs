@@ -12,17 +12,6 @@ use ops_common::error::Error;
 use crate::Subject;
 use crate::difference::Difference;
 
-/// The item as it is at this moment.
-pub(crate) async fn read(subject: &Subject) -> Result<Option<Item>, Error> {
-    let request = subject.table.db().client().get_item().table_name(subject.table.name());
-    let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
-    let sent = request.set_key(Some(subject.key.clone())).consistent_read(true).send().await;
-    match sent {
-        Ok(output) => Ok(output.item),
-        Err(error) => Err(subject.table.error("read an item of", &error).await),
-    }
-}
-
 /// Puts an item whose key nothing has.
 pub(crate) async fn put_new(subject: &Subject, permit: &Permit, item: &Item) -> Result<(), Error> {
     subject.table.check(permit)?;
@@ -163,7 +152,7 @@ where
     if code != Some("ConditionalCheckFailedException") {
         return Err(subject.table.error("change an item of", error).await);
     }
-    let now = read(subject).await?;
+    let (now, _) = subject.table.item(subject.key.clone()).await?;
     let is_done = match (&now, wanted) {
         (None, None) => true,
         (Some(now), Some(wanted)) => Difference::between(now, wanted, &subject.key)?.is_empty(),

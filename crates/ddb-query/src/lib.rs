@@ -90,8 +90,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
-    let words = [&args.first, &args.second].into_iter().flatten().map(String::as_str).collect();
-    let (target, words) = take_target(words, 1)?;
+    let (target, words) = take_target(&[&args.first, &args.second], 1)?;
     let Some(named) = words.first().copied() else {
         return Err(Error::usage("no PK is named").hint(format!(
             "`{}`; `{}` shows keys",

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use ops_common::dynamodb::item::Attributes;
-use ops_common::dynamodb::scan::StartKey;
+use ops_common::dynamodb::scan::{StartKey, key_from_json, key_to_json};
 use ops_common::dynamodb::table::TableIdentity;
 use ops_common::error::Error;
 use ops_common::files::checkpoint::CheckpointFile;
@@ -68,9 +67,7 @@ impl Checkpoint {
             "other people, or other names of them".to_owned()
         } else {
             let Some(after) = saved.after else { return Ok(Reached::Start) };
-            let key: Attributes<'_> = serde_json::from_str(after.get())
-                .map_err(|error| Error::new("the checkpoint has a malformed key").cause(error))?;
-            return Ok(Reached::After(key.to_sdk(), saved.counts));
+            return Ok(Reached::After(key_from_json(&after)?, saved.counts));
         };
         Err(Error::new(format!("the checkpoint `{}` is of {what}", self.file.name()))
             .hint("nothing is written; remove it, or name another file, to begin anew"))
@@ -79,12 +76,8 @@ impl Checkpoint {
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn save(&self, after: Option<&StartKey>, counts: &Counts) -> Result<(), Error> {
-        let key = |key: &StartKey| {
-            let unknown = || std::io::Error::other("a key of an unknown type");
-            let key = Attributes::from_sdk(key).ok_or_else(unknown)?;
-            Ok(RawValue::from_string(serde_json::to_string(&key)?)?)
-        };
-        let after = after.map(key).transpose().map_err(|error| self.file.cannot_write(error))?;
+        let after = after.map(key_to_json).transpose();
+        let after = after.map_err(|error| self.file.cannot_write(error))?;
         self.file.save(&Saved { work: self.work.clone(), after, counts: counts.clone() })
     }
 }

@@ -163,27 +163,16 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let max_wcu = limit(args.max_wcu, target, &live, Units::Write, ui);
     let writer = table.statements(&permit, max_wcu, Duration::from_secs(args.give_up_after))?;
     let mut pass = Pass::new(&table, &people, args.all, counts);
-    let outcome = cli::with_own_ctrl_c(async {
-        tokio::select! {
-            outcome = pass.run(start, Some(&writer), checkpoint.as_ref(), max_rcu(), ui) => outcome,
-            _ = tokio::signal::ctrl_c() => Err(Error::new("interrupted").exit(Exit::Interrupted)),
-        }
-    })
-    .await;
-    match outcome {
-        Ok(()) => report(&pass, &args, true, ui),
-        Err(error) if pass.counts.changed > 0 => {
-            let exit = match error.exit_kind() {
-                Exit::Interrupted => Exit::Interrupted,
-                _ => Exit::Partial,
-            };
-            Err(error
-                .cause(format!("{} changed", rows(pass.counts.changed)))
-                .hint("run it again: what is changed stays, the rest follows")
-                .exit(exit))
-        }
-        Err(error) => Err(error),
-    }
+    let again = "run it again: what is changed stays, the rest follows";
+    let refresh = pass.run(start, Some(&writer), checkpoint.as_ref(), max_rcu(), ui);
+    let outcome = cli::until_ctrl_c(refresh, again).await;
+    let changed = || format!("{} changed", rows(pass.counts.changed));
+    outcome.map_err(|error| match error.exit_kind() {
+        Exit::Interrupted => error.cause(changed()),
+        _ if pass.counts.changed > 0 => error.cause(changed()).hint(again).exit(Exit::Partial),
+        _ => error,
+    })?;
+    report(&pass, &args, true, ui)
 }
 
 /// Refreshes the names of these people, who are all that there are, with leave to change

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use ops_common::app::conversations::rows_of_group;
 use ops_common::app::keys::{PK, SK};
 use ops_common::app::records::{Item, Person};
@@ -203,20 +202,8 @@ impl<'a> Pass<'a> {
         }
         let key =
             [PK, SK].iter().filter_map(|name| Some(((*name).to_owned(), row.get(*name)?.clone())));
-        let client = self.table.db().client();
-        let request = client
-            .get_item()
-            .table_name(self.table.name())
-            .set_key(Some(key.collect()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await {
-            Ok(output) => {
-                let units = output.consumed_capacity().and_then(|units| units.capacity_units());
-                Ok((output.item.into_iter().collect(), units.unwrap_or_default()))
-            }
-            Err(error) => Err(self.table.error("read", &error).await),
-        }
+        let (item, units) = self.table.item(key.collect()).await?;
+        Ok((item.into_iter().collect(), units))
     }
 
     /// What was changed, by person.
@@ -237,5 +224,5 @@ impl<'a> Pass<'a> {
 
 /// `53 rows`
 pub(crate) fn rows(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "row")
+    count(number, "row")
 }

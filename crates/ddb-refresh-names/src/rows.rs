@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use ops_common::app::keys::{InboxKey, PK, SK};
-use ops_common::app::records::{Item, Person};
+use ops_common::app::records::{Item, Person, text};
 use ops_common::dynamodb::statements::Statement;
 use uuid::Uuid;
 
@@ -32,10 +32,6 @@ pub(crate) enum Seen<'a> {
     Right,
     /// it has others
     Outdated(&'a Person),
-}
-
-fn text<'a>(row: &'a Item, name: &str) -> Option<&'a str> {
-    row.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
 /// Looks at one row. `all`: whether the people are all that there are.
@@ -73,7 +69,7 @@ pub(crate) fn place_in_inbox(row: &Item) -> Option<(Uuid, Uuid)> {
 /// Puts the names of `person` into a row, if it is still there, still names them, and
 /// still has the names that it was read with.
 pub(crate) fn statement(table: &str, row: &Item, person: &Person) -> Statement {
-    let mut text = format!(
+    let mut statement = format!(
         r#"UPDATE "{table}" SET "{HANDLE}" = ? SET "{DISPLAY_NAME}" = ? WHERE "{PK}" = ? AND "{SK}" = ?"#
     );
     let mut parameters = vec![
@@ -84,11 +80,11 @@ pub(crate) fn statement(table: &str, row: &Item, person: &Person) -> Statement {
     for name in [USER, HANDLE, DISPLAY_NAME] {
         match row.get(name) {
             Some(value) => {
-                text.push_str(&format!(r#" AND "{name}" = ?"#));
+                statement.push_str(&format!(r#" AND "{name}" = ?"#));
                 parameters.push(value.clone());
             }
-            None => text.push_str(&format!(r#" AND "{name}" IS MISSING"#)),
+            None => statement.push_str(&format!(r#" AND "{name}" IS MISSING"#)),
         }
     }
-    Statement { text, parameters }
+    Statement { text: statement, parameters }
 }

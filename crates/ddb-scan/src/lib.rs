@@ -55,7 +55,7 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=MOST_SEGMENTS))]
     segments: i32,
 
-    /// Read this index in place of the table: the items that it has, and what it has of them
+    /// Read this index of the table: only the items and the attributes that it has
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     index: Option<String>,
 

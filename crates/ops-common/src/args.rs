@@ -25,11 +25,16 @@ pub struct TargetArg {
 }
 
 /// The target and the other words of a tool that names a thing besides it: TARGET
-/// stands before or behind them. `most`: as many others as it takes.
+/// stands before or behind them. `given`: what was given, in its order; `most`: as many
+/// others as the tool takes.
 ///
 /// # Errors
 /// Where there are more, which none of them can be the target of; exit code 2.
-pub fn take_target(mut words: Vec<&str>, most: usize) -> Result<(Target, Vec<&str>), Error> {
+pub fn take_target<'a>(
+    given: &[&'a Option<String>],
+    most: usize,
+) -> Result<(Target, Vec<&'a str>), Error> {
+    let mut words: Vec<&str> = given.iter().filter_map(|word| word.as_deref()).collect();
     let target = |word: &&str| Target::from_str(word, false).ok();
     let found = match (words.first().and_then(target), words.last().and_then(target)) {
         (Some(first), _) => {
@@ -226,14 +231,20 @@ mod tests {
             (vec!["x", "prod"], (Prod, vec!["x"])),
             (vec!["local", "prod"], (Local, vec!["prod"])),
         ] {
-            assert_eq!(take_target(words.clone(), 1).ok(), Some(expected), "{words:?}");
+            let given: Vec<_> = words.iter().map(|word| Some((*word).to_owned())).collect();
+            assert_eq!(
+                take_target(&given.iter().collect::<Vec<_>>(), 1).ok(),
+                Some(expected),
+                "{words:?}"
+            );
         }
         for (words, why) in [
             (vec!["prd", "x"], "`prd` is not a target: `local` or `prod`"),
             (vec!["x", "PROD"], "`PROD` is not a target: `local` or `prod`"),
             (vec!["prod", "x", "y"], "there is one word too many"),
         ] {
-            let error = take_target(words.clone(), 1).expect_err("too many");
+            let given: Vec<_> = words.iter().map(|word| Some((*word).to_owned())).collect();
+            let error = take_target(&given.iter().collect::<Vec<_>>(), 1).expect_err("too many");
             assert_eq!(error.message(), why, "{words:?}");
         }
     }

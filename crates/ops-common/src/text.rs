@@ -29,9 +29,10 @@ pub fn cleaned(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// `1 item`, `2 items`.
+/// `1 item`, `2 items`. A number that this machine cannot count to is its largest.
 #[must_use]
-pub fn count(number: usize, noun: &str) -> String {
+pub fn count(number: impl TryInto<usize>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(usize::MAX);
     match (number, noun) {
         (1, _) => format!("1 {noun}"),
         (_, "person") => format!("{number} people"),

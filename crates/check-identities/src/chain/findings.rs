@@ -32,10 +32,7 @@ impl Stores<'_> {
                     count(groups, "conversation"),
                     match self.table.sent_by_strangers.get(&uuid) {
                         None => String::new(),
-                        Some(sent) => format!(
-                            ", who sent {},",
-                            count(usize::try_from(*sent).unwrap_or(usize::MAX), "message")
-                        ),
+                        Some(sent) => format!(", who sent {},", count(*sent, "message")),
                     }
                 ),
                 step: anew.map(|row| Step::Uuid {
@@ -119,13 +116,12 @@ impl Stores<'_> {
         let outdated = self.table.outdated.iter();
         let finding = |(uuid, rows): (&Uuid, &u64)| {
             let row = index.by_uuid.get(uuid)?;
-            let rows = usize::try_from(*rows).unwrap_or(usize::MAX);
             Some(Finding {
                 kind: "names",
                 uuid: Some(*uuid),
                 what: format!(
                     "{} of the table with another name of {} than Postgres has",
-                    count(rows, "row"),
+                    count(*rows, "row"),
                     quoted([&row.handle])
                 ),
                 fix: self.call(

@@ -1,13 +1,10 @@
 //! `ddb-get-conversation` and `ddb-list-conversations`
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use cli_tests::proxy::{Answer, Proxy};
-use cli_tests::{BAYKO, GROUP, JESS, World};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use cli_tests::{BAYKO, GROUP, JESS, Running, World};
 use ops_common::app::records::Item;
 
 fn broken_message() -> Item {
@@ -319,13 +316,12 @@ fn new_messages_are_followed_until_ctrl_c() {
     let proxy = Proxy::start(&world.endpoint(), |_, _| Answer::Forward);
     for output in ["table", "json"] {
         let asked = proxy.requests().len();
-        let mut command = world.tool(
+        let command = world.tool(
             "ddb-get-conversation",
             &["--follow", "--limit", "2", "--output", output, "--endpoint-url", &proxy.url()],
         );
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let mut running = Running::start(command);
+        let mut lines = BufReader::new(running.stdout()).lines();
         let mut line = || lines.next().expect("a line").expect("text");
         let newest = [line(), line()];
         let expected = if output == "table" { "Then save me the damp rug" } else { "another." };
@@ -345,16 +341,9 @@ fn new_messages_are_followed_until_ctrl_c() {
                 assert!(line.ends_with(&format!(" UTC  bayko: {text}")), "{line}");
             }
         }
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-        kill(pid, Signal::SIGINT).expect("Ctrl-C");
-        let output = child.wait_with_output().expect("its end");
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        let run = running.interrupt().ends_with(0);
         assert!(lines.next().is_none());
-        assert!(
-            stderr.contains("Ctrl-C ends it\n") && stderr.contains("\n4 messages; "),
-            "{stderr}"
-        );
+        run.says("Ctrl-C ends it\n").says("\n4 messages; ");
         let asked = proxy.requests().len() - asked;
         assert!((2..60).contains(&asked), "{asked} queries");
     }
@@ -368,24 +357,13 @@ fn following_begins_with_what_was_asked_for() {
     for text in ["one", "two", "three"] {
         world.run("ddb-send-message", &["--from", "bayko", "--group", GROUP, text]).succeeds();
     }
-    let polls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let proxy = Proxy::start(&world.endpoint(), {
-        let polls = polls.clone();
-        move |_, _| {
-            polls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Answer::Forward
-        }
-    });
+    let proxy = Proxy::start(&world.endpoint(), |_, _| Answer::Forward);
     let follow = ["--follow", "--limit", "1", "--endpoint-url", &proxy.url()];
-    let mut command = world.tool("ddb-get-conversation", &follow);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let running = Running::start(world.tool("ddb-get-conversation", &follow));
     // Two that look at what is there, and two of what comes.
-    cli_tests::wait_for("some queries", || polls.load(std::sync::atomic::Ordering::Relaxed) > 4);
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-    kill(pid, Signal::SIGINT).expect("Ctrl-C");
-    let ended = child.wait_with_output().expect("its end");
-    let shown = String::from_utf8_lossy(&ended.stdout);
-    assert!(shown.ends_with("bayko: three\n") && shown.lines().count() == 1, "{shown}");
+    cli_tests::wait_for("some queries", || proxy.requests().len() > 4);
+    let run = running.interrupt().ends_with(0);
+    assert!(run.stdout.ends_with("bayko: three\n") && run.stdout.lines().count() == 1, "{run}");
 }
 
 #[test]

@@ -1,12 +1,7 @@
 //! `ddb-delete-conversation`
 
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
-
-use cli_tests::proxy::{Answer, Proxy};
+use cli_tests::killing::Killer;
 use cli_tests::{GROUP, JESS, World};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::terminal::{at_terminal, status};
@@ -103,35 +98,16 @@ fn prod_asks_for_the_uuid() {
 #[test]
 fn killed_and_run_again_nothing_is_left() {
     let (world, group) = two();
-    let doomed = Arc::new(Mutex::new(None::<(Pid, usize)>));
-    let proxy = Proxy::start(&world.endpoint(), {
-        let doomed = doomed.clone();
-        move |_, _| {
-            let mut doomed = doomed.lock().expect("no panic");
-            *doomed = match doomed.take() {
-                Some((pid, 0)) => {
-                    let _ = kill(pid, Signal::SIGKILL);
-                    None
-                }
-                left => left.map(|(pid, left)| (pid, left - 1)),
-            };
-            Answer::Forward
-        }
-    });
+    let killer = Killer::start(&world.endpoint(), |_| true);
     let mut kills = 0;
-    for place in 0..100 {
-        let arguments = [GROUP, "--endpoint-url", &proxy.url()];
-        let mut command = world.tool("ddb-delete-conversation", &arguments);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-        *doomed.lock().expect("no panic") = Some((pid, place));
-        let ended = child.wait_with_output().expect("its end");
-        *doomed.lock().expect("no panic") = None;
-        let said = String::from_utf8_lossy(&ended.stderr);
-        if ended.status.success() || said.contains("there is no conversation") {
+    for place in 0.. {
+        assert!(place < 100, "it does not come to an end");
+        let delete = [GROUP, "--endpoint-url", &killer.url()];
+        let run = killer.run(world.tool("ddb-delete-conversation", &delete), place);
+        if run.status == Some(0) || run.stderr.contains("there is no conversation") {
             break;
         }
-        assert_eq!(ended.status.code(), None, "{said}");
+        assert_eq!(run.status, None, "it failed\n{run}");
         kills += 1;
     }
     assert!(kills >= 5, "only {kills} kills");

@@ -2,13 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use cli_tests::killing::Killer;
 use cli_tests::proxy::{Answer, Proxy};
 use cli_tests::{BAYKO, GROUP, JESS, Run, World, workspace};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use ops_common::app::records::Item;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -371,43 +370,22 @@ fn killed_and_run_again_nothing_is_left() {
             }
         }
         let others = of_others(&world);
-        let doomed = Arc::new(Mutex::new(None::<(Pid, usize)>));
-        let proxy = Proxy::start(&world.endpoint(), {
-            let doomed = doomed.clone();
-            move |_, _| {
-                let mut doomed = doomed.lock().expect("no panic");
-                *doomed = match doomed.take() {
-                    Some((pid, 0)) => {
-                        let _ = kill(pid, Signal::SIGKILL);
-                        None
-                    }
-                    left => left.map(|(pid, left)| (pid, left - 1)),
-                };
-                Answer::Forward
-            }
-        });
+        let killer = Killer::start(&world.endpoint(), |_| true);
         let (mut kills, mut person) = (0, "bayko");
         for place in 0.. {
             assert!(place < 100, "it does not come to an end");
-            let arguments =
-                [person, "--without-cognito", "--messages", how, "--endpoint-url", &proxy.url()];
-            let mut command = world.tool("ddb-erase-person", &arguments);
-            let child =
-                command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-            let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-            *doomed.lock().expect("no panic") = Some((pid, place));
-            let ended = child.wait_with_output().expect("its end");
-            *doomed.lock().expect("no panic") = None;
-            if ended.status.success() {
+            let erase =
+                [person, "--without-cognito", "--messages", how, "--endpoint-url", &killer.url()];
+            let run = killer.run(world.tool("ddb-erase-person", &erase), place);
+            if run.status == Some(0) {
                 break;
             }
-            let said = String::from_utf8_lossy(&ended.stderr);
-            if said.contains("no user has the handle `bayko`") {
+            if run.stderr.contains("no user has the handle `bayko`") {
                 // Killed behind the account's end: what is left goes by the uuid.
                 person = BAYKO;
                 continue;
             }
-            assert_eq!(ended.status.code(), None, "{said}");
+            assert_eq!(run.status, None, "it failed\n{run}");
             kills += 1;
         }
         assert!(kills >= 5, "only {kills} kills");

@@ -74,9 +74,11 @@ fn the_shape_comes_home_and_nobody_with_it() {
     // The same with the same key, another with another.
     assert_eq!(export(&world, &key), (items.clone(), users.clone()));
     let other = export(&world, &world.folder().join("other.key").display().to_string());
-    assert!(
-        !words(&other.1).iter().any(|word| word.starts_with("user-") && made_up.contains(word))
-    );
+    let handles = |sql: &str| -> BTreeSet<String> {
+        sql.lines().filter_map(|line| line.split('\'').nth(5)).map(str::to_owned).collect()
+    };
+    assert_eq!((handles(&users).len(), handles(&other.1).len()), (4, 4), "{users}");
+    assert!(handles(&users).is_disjoint(&handles(&other.1)));
     assert_ne!(other.0, items);
 
     // At home it is whole.
@@ -146,6 +148,8 @@ fn a_key_is_kept_from_others() {
             let run = world.run(tool, &["--pseudonymize", &wrong]).ends_with(1).prints_only("");
             run.says("is not a key\n  cause: a key is 64 hexadecimal digits");
         }
+        let run = world.run(tool, &["--pseudonymize", "/dev/null"]).ends_with(1).prints_only("");
+        run.says("error: the key `/dev/null` is not a regular file").does_not_say("chmod");
         let run = world.run(tool, &["--pseudonymize", "no/such/folder/key"]).ends_with(1);
         run.prints_only("").says("error: cannot make the key `no/such/folder/key`");
     }

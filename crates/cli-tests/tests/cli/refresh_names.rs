@@ -1,13 +1,11 @@
 //! `ddb-refresh-names`
 
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use cli_tests::killing::Killer;
 use cli_tests::proxy::{Answer, Proxy};
-use cli_tests::{BAYKO, GROUP, JESS, Run, World};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use cli_tests::{BAYKO, GROUP, JESS, Run, Running, World};
 use ops_common::app::records::Item;
 use serde_json::{Value, json};
 
@@ -277,44 +275,22 @@ fn killed_and_run_again_it_ends_the_same() {
         }
     }
     let want = expected(&want);
-    // Whom to kill, and how many requests before that.
-    let doomed = Arc::new(Mutex::new(None::<(Pid, usize)>));
-    let proxy = Proxy::start(&world.endpoint(), {
-        let doomed = doomed.clone();
-        move |_, request| {
-            let mut doomed = doomed.lock().expect("no panic");
-            if request.operation == "BatchExecuteStatement" {
-                *doomed = match doomed.take() {
-                    Some((pid, 0)) => {
-                        let _ = kill(pid, Signal::SIGKILL);
-                        None
-                    }
-                    left => left.map(|(pid, left)| (pid, left - 1)),
-                };
-            }
-            Answer::Forward
-        }
-    });
+    let killer =
+        Killer::start(&world.endpoint(), |request| request.operation == "BatchExecuteStatement");
+    let again = ["--all", "--checkpoint", "names.mark", "--endpoint-url", &killer.url()];
     let mut kills = 0;
-    for number in 0.. {
-        assert!(number < 200, "it does not come to an end");
-        let arguments = ["--all", "--checkpoint", "names.mark", "--endpoint-url", &proxy.url()];
-        let mut command = world.tool("ddb-refresh-names", &arguments);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-        *doomed.lock().expect("no panic") = Some((pid, 3 + number * 7 % 40));
-        let ended = child.wait_with_output().expect("its end");
-        if ended.status.success() {
+    loop {
+        assert!(kills < 200, "it does not come to an end");
+        let run = killer.run(world.tool("ddb-refresh-names", &again), 3 + kills * 7 % 40);
+        if run.status == Some(0) {
             break;
         }
-        // Killed, and not failed.
-        assert_eq!(ended.status.code(), None, "{}", String::from_utf8_lossy(&ended.stderr));
+        assert_eq!(run.status, None, "it failed\n{run}");
         kills += 1;
     }
     assert!(kills >= 3, "only {kills} kills");
     assert!(items(&world) == want, "another end");
     // A finished run is no reason to leave out what was renamed since.
-    let again = ["--all", "--checkpoint", "names.mark", "--endpoint-url", &proxy.url()];
     world.run("ddb-refresh-names", &again).succeeds().says(" 0 changed");
     world.sql("UPDATE users SET handle = 'another' WHERE handle = 'new7'");
     world.run("ddb-refresh-names", &again).succeeds().says(" 180 changed").prints("another, New 7");
@@ -325,22 +301,16 @@ fn killed_and_run_again_it_ends_the_same() {
 fn a_checkpoint_is_of_the_people_that_it_began_with() {
     let world = large(50, 5_000);
     let again = ["--all", "--checkpoint", "names.mark", "--max-wcu", "1000"];
-    let mut command = world.tool("ddb-refresh-names", &again);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    let running = Running::start(world.tool("ddb-refresh-names", &again));
     let mark = world.folder().join("names.mark");
     cli_tests::wait_for("the first page", || {
         std::fs::metadata(&mark).is_ok_and(|file| file.len() > 0)
     });
-    kill(pid, Signal::SIGINT).expect("Ctrl-C");
-    let ended = child.wait_with_output().expect("its end");
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(130), "{said}");
-    assert!(
-        said.contains("error: interrupted\n  cause: ") && said.contains("rows changed"),
-        "{said}"
-    );
-    assert!(said.contains("hint: run it again: what is changed stays, the rest follows"), "{said}");
+    running
+        .interrupt()
+        .ends_with(130)
+        .says("error: interrupted\n  cause: ")
+        .says("rows changed\n  hint: run it again: what is changed stays, the rest follows");
     world.sql("UPDATE users SET handle = 'another' WHERE handle = 'new7'");
     let run = world.run("ddb-refresh-names", &again[..3]).ends_with(1);
     run.says("the checkpoint `names.mark` is of other people, or other names of them");

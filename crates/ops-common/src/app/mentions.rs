@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::app::keys::{ConversationKey, InboxKey, PK};
-use crate::app::records::Item;
+use crate::app::records::{Item, text};
 use crate::dynamodb::item::Attributes;
 
 /// What a row has to do with a person.
@@ -27,10 +27,6 @@ pub enum Mention {
     Pair,
     /// a row of another kind, or at another key, with their uuid
     Other,
-}
-
-fn text<'a>(row: &'a Item, name: &str) -> Option<&'a str> {
-    row.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
 fn uuid(row: &Item, name: &str) -> Option<Uuid> {

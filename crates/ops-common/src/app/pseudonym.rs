@@ -51,6 +51,10 @@ impl Pseudonyms {
         match File::open(path) {
             Ok(file) => {
                 let metadata = file.metadata().map_err(failed)?;
+                if !metadata.is_file() {
+                    return Err(Error::new(format!("the key `{name}` is not a regular file"))
+                        .hint("name a file that is not there yet, and a key is made"));
+                }
                 if metadata.mode() & 0o077 != 0 {
                     return Err(Error::new(format!("others can read the key `{name}`"))
                         .hint(format!("`chmod 600 {name}`; whoever had it can tell who is who")));

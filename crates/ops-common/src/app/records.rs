@@ -23,6 +23,12 @@ pub const ERASED_TEXT: &str = "(erased)";
 /// An item as DynamoDB holds it.
 pub type Item = HashMap<String, AttributeValue>;
 
+/// An attribute that is a text, as all are that the app writes.
+#[must_use]
+pub fn text<'a>(row: &'a Item, name: &str) -> Option<&'a str> {
+    row.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+}
+
 /// The text of a message that may be written: 1 to [`MessageText::MAX_CHARS`]
 /// characters, not all of them white space. What is read may be anything.
 #[derive(Debug, Clone, PartialEq, Eq)]

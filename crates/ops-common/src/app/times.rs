@@ -131,7 +131,7 @@ fn parse_said(
     let is_weekday = first.parse::<Weekday>().is_ok();
     let before = if is_weekday { "last " } else { "" };
     let time = parse_date_string(&format!("{before}{}", text.trim()), *now, Dialect::Uk)
-        .map_err(|error| format!("{EXPECTED}: {error}"))?;
+        .map_err(|_| EXPECTED)?;
     let is_day = matches!(&*said, "today" | "yesterday" | "tomorrow")
         || time.naive_local().time() == NaiveTime::MIN && !said.contains(':');
     if is_day {

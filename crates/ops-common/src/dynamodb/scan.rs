@@ -7,6 +7,7 @@
 //! them: the SDK's own items cost more than all the rest of a dump.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -58,6 +60,26 @@ fn given_up(error: Error, failure: Failure, patience: Duration, is_filtered: boo
 
 /// The key after which a page begins.
 pub type StartKey = Item;
+
+/// Such a key as DynamoDB's JSON, for a checkpoint.
+///
+/// # Errors
+/// Where it has a type that no key has.
+pub fn key_to_json(key: &StartKey) -> io::Result<Box<RawValue>> {
+    let unknown = || io::Error::other("a key of an unknown type");
+    let key = Attributes::from_sdk(key).ok_or_else(unknown)?;
+    Ok(RawValue::from_string(serde_json::to_string(&key)?)?)
+}
+
+/// The key that a checkpoint has.
+///
+/// # Errors
+/// Where it is none.
+pub fn key_from_json(json: &RawValue) -> Result<StartKey, Error> {
+    let key: Attributes<'_> = serde_json::from_str(json.get())
+        .map_err(|error| Error::new("the checkpoint has a malformed key").cause(error))?;
+    Ok(key.to_sdk())
+}
 
 /// One scan of one table.
 #[derive(Debug)]

@@ -142,5 +142,5 @@ impl<'a> Seen<'a> {
 /// A number of items in words.
 #[must_use]
 pub fn items(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "item")
+    count(number, "item")
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::TableDescription;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, TableDescription};
 use serde::{Deserialize, Serialize};
 
+use crate::app::records::Item;
 use crate::args::{DEFAULT_TABLE, DynamoArgs};
 use crate::aws::page_tokens::PageTokens;
 use crate::consent::{Caller, Kind, Permit};
@@ -102,6 +103,22 @@ impl Table {
     #[must_use]
     pub fn scan(&self) -> Scan {
         Scan::new(self)
+    }
+
+    /// The item of this key as it is at this moment, and what that cost in read units.
+    ///
+    /// # Errors
+    /// Where there is no such table, or DynamoDB cannot be asked.
+    pub async fn item(&self, key: Item) -> Result<(Option<Item>, f64), Error> {
+        let request = self.db.client().get_item().table_name(&self.name).set_key(Some(key));
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match request.consistent_read(true).send().await {
+            Ok(output) => {
+                let units = output.consumed_capacity().and_then(|units| units.capacity_units());
+                Ok((output.item, units.unwrap_or_default()))
+            }
+            Err(error) => Err(self.error("read an item of", &error).await),
+        }
     }
 
     /// Writes to it in batches, with leave to do so.

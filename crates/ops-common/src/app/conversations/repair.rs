@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::read::{newest_message, of_one, rows_of_group};
 use super::write::{GROUP, put};
 use crate::app::keys::{PK, PairKey, SK};
-use crate::app::records::{ERASED_TEXT, Item, Message, MessageGroup, Person};
+use crate::app::records::{ERASED_TEXT, Item, Message, MessageGroup, Person, text};
 use crate::consent::{Effect, Permit};
 use crate::dynamodb::table::Table;
 use crate::error::Error;
@@ -151,7 +151,7 @@ impl Repair {
 }
 
 fn sort_key(row: &Item) -> Option<String> {
-    row.get(SK).and_then(|sk| sk.as_s().ok()).cloned()
+    text(row, SK).map(str::to_owned)
 }
 
 /// A row, moved to a message's time and text.
@@ -174,10 +174,8 @@ pub async fn plan_erasure(
     group: Uuid,
     person: Uuid,
 ) -> Result<Option<Repair>, Error> {
-    let names_them = |row: &Item| {
-        let user = row.get("user_uuid").and_then(|user| user.as_s().ok()?.parse().ok());
-        user == Some(person)
-    };
+    let names_them =
+        |row: &Item| text(row, "user_uuid").and_then(|user| user.parse().ok()) == Some(person);
     let mut rows = rows_of_group(table, owner, group).await?.rows;
     if !rows.iter().any(names_them) {
         return Ok(None);
