@@ -40,14 +40,23 @@ need_rust() {
   fi
 }
 
-# Postgres is looked for where local-stack looks: PATH, the usual folders, else
-# npm downloads it. As root on Debian it can be installed as a last resort.
-need_postgres() {
-  if have initdb && have postgres; then return; fi
+# Where local-stack looks: PATH and the usual folders.
+has_postgres() {
+  if have initdb && have postgres; then return 0; fi
   for folder in /usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
     [ ! -x "$folder/initdb" ] || return 0
   done
-  if have npm; then return; fi
+  return 1
+}
+
+# One that is not installed npm downloads. As root on Debian it can be installed as a
+# last resort.
+need_postgres() {
+  if has_postgres || have npm; then return; fi
+  install_postgres
+}
+
+install_postgres() {
   can_apt || stop "there is no Postgres server and no npm to download one" \
     "on Debian or Ubuntu: apt-get install postgresql; on a Mac: brew install postgresql"
   # Debian's package would start a cluster of its own on port 5432.

@@ -12,11 +12,13 @@ use crate::postgres::PASSWORD;
 use crate::workspace;
 
 /// All tools.
-pub const TOOLS: [&str; 24] = [
+pub const TOOLS: [&str; 26] = [
     "check-identities",
     "cognito-list-users",
+    "db-backup",
     "db-connect",
     "db-export-users",
+    "db-restore",
     "db-sessions",
     "db-setup",
     "ddb-delete-conversation",

@@ -228,6 +228,12 @@ impl World {
         server.admin_sql(&self.database, statement)
     }
 
+    /// The same in the server's database `postgres`.
+    pub fn admin_sql_of_server(&self, statement: &str) -> Vec<String> {
+        let server = self.server.as_ref().expect("this world has a Postgres");
+        server.admin_sql("postgres", statement)
+    }
+
     /// Somebody who is connected to its database, until dropped.
     pub fn session(&self) -> Session {
         let runtime =

@@ -6,9 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use ops_common::env;
 use ops_common::error::Error;
 use ops_common::postgres::ConnectionUrl;
+use ops_common::postgres::programs;
 use ops_common::postgres::stamp::Seen;
 use ops_common::ui::Ui;
 
@@ -27,18 +27,7 @@ pub(crate) struct Psql {
 impl Psql {
     /// Connecting as `url` does, whatever the environment says.
     pub(crate) fn new(url: &ConnectionUrl) -> Self {
-        let mut command = Command::new("psql");
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PG") {
-                command.env_remove(name);
-            }
-        }
-        // Not psql's business.
-        for variable in
-            [env::CONNECTION_URL, env::PROD_CONNECTION_URL, env::PROD_READ_CONNECTION_URL]
-        {
-            command.env_remove(variable);
-        }
+        let mut command = programs::command("psql");
         let variables = url.libpq_environment();
         let options = variables.iter().find(|(name, _)| *name == "PGOPTIONS");
         let options = options.map(|(_, options)| options.clone());

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use ops_common::error::Error;
-use ops_common::postgres::stamp::Seen;
+use ops_common::postgres::stamp::{Seen, literal};
 
 /// A file that psql can read once. `own`: it goes on with the person's own start-up
 /// file.
@@ -24,7 +24,7 @@ pub(crate) fn checking(seen: &Seen, own: bool) -> Result<OwnedFd, Error> {
         && let Some(file) = file.to_str()
     {
         // psql's commands read backslashes, other than SQL.
-        let _ = writeln!(text, "\\i {}", quoted(file).replace('\\', "\\\\"));
+        let _ = writeln!(text, "\\i {}", literal(file).replace('\\', "\\\\"));
     }
     let failed = |error: &dyn std::fmt::Display| {
         Error::new("cannot make a start-up file for psql").cause(error)
@@ -54,23 +54,14 @@ const SETTINGS: [(&str, &str); 5] = [
 
 /// psql goes on after a start-up file that fails, so that it has to be ended.
 fn script(seen: &Seen) -> String {
-    let stamp = match &seen.environment {
-        None => "SELECT to_regclass('cruddur_ops.stamp') IS NULL AS ops_same \\gset".to_owned(),
-        Some(environment) => format!(
-            "SELECT environment = {} AS ops_same FROM cruddur_ops.stamp \\gset",
-            quoted(environment)
-        ),
-    };
     // What the arguments set is put back at the end: an error must not end the file,
     // nor a transaction stay open.
     format!(
         "{save}\\set ops_same f
-SELECT (SELECT system_identifier::text FROM pg_control_system()) = {system} \
-AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = {started} \
-AND (SELECT oid FROM pg_database WHERE datname = current_database()) = {oid} AS ops_same \\gset
+SELECT {same_database} AS ops_same \\gset
 \\if :ops_same
   \\set ops_same f
-  {stamp}
+  SELECT {same_stamp} AS ops_same \\gset
 \\endif
 \\if :ops_same
 \\else
@@ -86,13 +77,7 @@ AND (SELECT oid FROM pg_database WHERE datname = current_database()) = {oid} AS 
         restore = SETTINGS
             .map(|(name, _)| format!("\\set {name} :ops_{name}\n\\unset ops_{name}\n"))
             .concat(),
-        system = quoted(&seen.server.system_identifier),
-        started = seen.server.started_at,
-        oid = seen.oid.unwrap_or_default(),
+        same_database = seen.same_database_sql(),
+        same_stamp = seen.same_stamp_sql(),
     )
-}
-
-/// In single quotes.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

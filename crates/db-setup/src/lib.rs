@@ -1,6 +1,7 @@
 //! `db-setup`: drops, creates, loads and seeds the app's Postgres database, and
 //! carries the ids of Cognito's users into it.
 
+mod dry_run;
 mod sql_file;
 mod stamp;
 mod steps;
@@ -47,6 +48,7 @@ const TURN_POLL: Duration = Duration::from_millis(100);
     version,
     after_help = "Examples:
   db-setup                              all steps on this machine
+  db-setup --dry-run                    what each step would do
   db-setup --steps seed                 only seed
   db-setup prod --steps schema-load     asks before it loads"
 )]
@@ -72,6 +74,10 @@ struct Args {
     /// SQL file of the step seed [default: compiled in]
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
+
+    /// Show what each step would do, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 
     /// Seconds to wait for the server [default: 30 for the default steps, else 0]
     #[arg(long, value_name = "SECS", value_parser = seconds())]
@@ -120,6 +126,8 @@ impl Step {
 struct Report {
     target: String,
     database: String,
+    /// whether the steps are only planned
+    dry_run: bool,
     steps: Vec<StepReport>,
 }
 
@@ -128,7 +136,9 @@ struct StepReport {
     step: Step,
     #[serde(flatten)]
     did: steps::Did,
-    seconds: f64,
+    /// none: it was not run
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
 }
 
 /// A file of SQL, or what is compiled in in its place.
@@ -213,7 +223,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         kind: Kind::Database,
         name: url.database(),
         what: "",
-        effect: least_effect(&steps),
+        effect: if args.dry_run { Effect::Nothing } else { least_effect(&steps) },
     };
     consent::check(&change, Effect::Destroys, &args.consent)?;
 
@@ -223,7 +233,9 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     }
     let default_wait = if args.steps.is_empty() { DEFAULT_WAIT_SECS } else { 0 };
     let server = wait_for_server(&url, args.wait.unwrap_or(default_wait), ui).await?;
-    wait_for_turn(&server, &url, ui).await?;
+    if !args.dry_run {
+        wait_for_turn(&server, &url, ui).await?;
+    }
     let inspection = inspect(&url, &server, ui).await?;
     let mut judgement = judge(&url, &inspection.state, &steps, &steps::hash(&files.schema.text))?;
     let mut caller = Caller::NoAccount;
@@ -244,6 +256,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             judgement.what.push_str(&about.what_is_left());
         }
     }
+    if args.dry_run {
+        ui.note(&judgement.what);
+        let work = Work { url: &url, server, inspection, files: &files, pool: pool.as_ref() };
+        let reports = dry_run::steps(&steps, &work).await?;
+        return show_planned(reports, &url, &args.output, ui);
+    }
     let is_stamped = !matches!(inspection.state, State::Unstamped { .. });
     let place = Place::of_database(url.target(), is_stamped, caller);
     let change = Change { effect: judgement.effect, what: &judgement.what, ..change };
@@ -254,6 +272,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.json(&Report {
             target: url.target().to_string(),
             database: url.database().to_owned(),
+            dry_run: false,
             steps: reports,
         })?;
     }
@@ -323,13 +342,31 @@ async fn run_steps(
             let line = format!("{:<12} {seconds:>7.3} s  {}", step.name(), did.words);
             printed = printed.and_then(|()| ui.sentence(line));
         }
-        reports.push(StepReport { step: *step, did, seconds });
+        reports.push(StepReport { step: *step, did, seconds: Some(seconds) });
     }
     // What is not done is worse than a reader that went away.
     match not_carried_over {
         Some(error) => Ok((reports, Some(error))),
         None => printed.map(|()| (reports, None)),
     }
+}
+
+fn show_planned(
+    steps: Vec<StepReport>,
+    url: &ConnectionUrl,
+    output: &OutputArgs,
+    ui: &Ui,
+) -> Result<(), Error> {
+    if output.json() {
+        let (target, database) = (url.target().to_string(), url.database().to_owned());
+        ui.json(&Report { target, database, dry_run: true, steps })?;
+    } else {
+        for report in &steps {
+            ui.sentence(format!("{:<12} {}", report.step.name(), report.did.words))?;
+        }
+    }
+    ui.note("nothing is changed (--dry-run)");
+    Ok(())
 }
 
 fn only_the_rest_is_done(error: Error, done: &[StepReport], target: Target) -> Error {
@@ -398,9 +435,11 @@ fn judge(
         url.server()
     );
     if touches(Step::Drop) && *state != State::Absent {
-        what.push_str(
-            "\nDropping it deletes everything in it and closes its sessions. It cannot be undone.",
-        );
+        let backup = format!("db-backup{}", url.target().as_argument());
+        what.push_str(&format!(
+            "\nDropping it deletes everything in it and closes its sessions. It cannot be undone: `{}` keeps a copy.",
+            invocation(&backup)
+        ));
     }
     let changes = touches(Step::Seed)
         || touches(Step::CognitoIds)

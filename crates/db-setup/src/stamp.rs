@@ -36,15 +36,6 @@ impl State {
     }
 }
 
-/// The statements that make the stamp's table, if it is not there.
-pub(crate) const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS cruddur_ops;
-CREATE TABLE IF NOT EXISTS cruddur_ops.stamp (
-  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-  environment text NOT NULL,
-  schema_sha256 text,
-  stamped_at timestamptz NOT NULL DEFAULT now()
-)";
-
 /// Sets the one row: `$1` the environment, `$2` the schema's hash or null. A stamp of
 /// another environment stays: no row is affected then.
 const SET: &str = "INSERT INTO cruddur_ops.stamp (environment, schema_sha256)
@@ -74,13 +65,10 @@ pub(crate) async fn set(
     }
 }
 
-/// Everything a person could miss, whoever made it; not what extensions bring.
-pub(crate) const COUNT_TABLES: &str = "SELECT count(*) FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cruddur_ops')
-  AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'
-  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')";
+/// How many tables there are, whoever made them.
+pub(crate) fn count_tables() -> String {
+    format!("SELECT count(*) FROM {}", stamp::TABLES)
+}
 
 /// What a look at the database showed.
 pub(crate) struct Inspection {
@@ -128,7 +116,7 @@ async fn read_state(db: &Db, url: &ConnectionUrl) -> Result<State, Error> {
         return Ok(State::Stamped(stamp));
     }
     let rows = db
-        .query("count the tables", COUNT_TABLES, &[])
+        .query("count the tables", &count_tables(), &[])
         .await
         .map_err(|error| unreadable(url, &error))?;
     Ok(match rows.first().map_or(0, |row| row.get(0)) {

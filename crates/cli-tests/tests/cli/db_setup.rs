@@ -493,3 +493,53 @@ fn a_closed_pipe_stops_no_step() {
     Run::of(command).succeeds().prints_only("0\n");
     assert_eq!(world.sql("SELECT count(*) FROM users"), ["4"]);
 }
+
+#[test]
+fn a_dry_run_says_what_each_step_would_do_and_changes_nothing() {
+    let world = World::postgres();
+    let name = world.database();
+    let run = world.run("db-setup", &["--dry-run"]).succeeds();
+    run.prints_only(&format!(
+        "drop         `{name}` is not there; nothing to drop
+create       would create `{name}`, stamped `local`
+schema-load  would load schema.sql (compiled in)
+seed         would run seed.sql (compiled in) in one transaction
+cognito-ids  skipped: no user pool is named (--user-pool-id or AWS_COGNITO_USER_POOL_ID)
+"
+    ))
+    .says("nothing is changed (--dry-run)\n");
+    assert!(!exists(&world));
+    world.run("db-setup", &[]).succeeds();
+    world.sql("UPDATE users SET handle = 'other' WHERE handle = 'bayko'");
+    let _session = world.session();
+    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
+    wait_for("the session", || world.server_sql(&sessions) == ["1"]);
+    world
+        .run("db-setup", &["--dry-run"])
+        .succeeds()
+        .prints(&format!(
+            "drop         would drop `{name}` (stamped `local`) and close 1 session\ncreate       would create"
+        ))
+        .says("Dropping it deletes everything in it and closes its sessions. It cannot be undone: `db-backup` keeps a copy.\n");
+    let steps = ["--steps", "create,schema-load", "--dry-run", "--output", "json"];
+    let report = world.run("db-setup", &steps).succeeds().json();
+    assert_eq!(report["dry_run"], true);
+    assert_eq!(
+        report["steps"],
+        json!([
+            {"step": "create", "status": "planned", "did": format!("`{name}` already exists"), "changed": false},
+            {"step": "schema-load", "status": "planned", "did": "already there, same schema; nothing would change", "changed": false},
+        ])
+    );
+    assert_eq!(world.sql("SELECT count(*) FROM users WHERE handle = 'other'"), ["1"]);
+    // What would be refused is refused.
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    world.run("db-setup", &["--dry-run"]).ends_with(1).says("is stamped `prod`");
+    // In production it asks nothing.
+    world
+        .run_prod("db-setup", &["prod", "--steps", "drop", "--dry-run"])
+        .succeeds()
+        .prints("would drop")
+        .does_not_say("Continue?");
+    assert!(exists(&world));
+}

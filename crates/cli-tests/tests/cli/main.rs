@@ -3,6 +3,7 @@
 
 mod account;
 mod answers;
+mod backup;
 mod boto3;
 mod bulk;
 mod bulk_faults;

@@ -149,6 +149,28 @@ fn what_psql_reaches_is_looked_at_again() {
     Run::of(command).succeeds().prints_only("5\n");
 }
 
+#[test]
+fn what_backup_and_restore_reach_is_looked_at_again() {
+    let Some(local) = crate::backup::world_with_pg_dump() else { return };
+    local.run("db-setup", &[]).succeeds();
+    local.run("db-backup", &["--out", "a.dump"]).succeeds();
+    let (_production, theirs) = production(&local);
+    let before = content(&theirs);
+    for (tool, arguments, why) in [
+        ("db-restore", ["a.dump", "--quiet"], "another server or database answers"),
+        ("db-backup", ["--out", "b.dump"], "snapshot"),
+    ] {
+        let (url, count) = forwarder(&local.local_url(), 1, &theirs);
+        let mut command = local.tool(tool, &arguments);
+        command.env("CONNECTION_URL", &url);
+        let run = Run::of(command);
+        assert_eq!(count.load(Ordering::SeqCst), 2, "{run}");
+        run.ends_with(1).prints_only("").says(why);
+        assert_eq!(content(&theirs), before);
+        assert!(!local.folder().join("b.dump").exists());
+    }
+}
+
 /// A question about a database without a stamp, which waits.
 fn asked(world: &World) -> PtySession {
     let mut session = at_terminal(world.tool("db-setup", &["--steps", "schema-load"]));

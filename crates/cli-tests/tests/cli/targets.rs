@@ -51,6 +51,7 @@ fn a_target_is_local_or_prod_and_nothing_like_it() {
     // (see `send_message`, `query`, `item`, `person`).
     let others = [
         "cognito-list-users",
+        "db-restore",
         "ddb-delete-conversation",
         "ddb-erase-person",
         "ddb-export-person",

@@ -162,7 +162,9 @@ pub fn sync_folder(file: &Path) -> io::Result<()> {
     File::open(folder_of(file))?.sync_all()
 }
 
-pub(crate) fn folder_of(file: &Path) -> &Path {
+/// The folder that a file is in, or would be.
+#[must_use]
+pub fn folder_of(file: &Path) -> &Path {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
 }

@@ -2,6 +2,7 @@
 //! for it.
 
 mod errors;
+pub mod programs;
 pub mod stamp;
 pub mod tls;
 mod url;

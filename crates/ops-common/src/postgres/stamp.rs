@@ -19,6 +19,24 @@ pub struct Stamp {
     pub schema_sha256: Option<String>,
 }
 
+/// The statements that make the stamp's table, if it is not there.
+pub const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS cruddur_ops;
+CREATE TABLE IF NOT EXISTS cruddur_ops.stamp (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  environment text NOT NULL,
+  schema_sha256 text,
+  stamped_at timestamptz NOT NULL DEFAULT now()
+)";
+
+/// Behind a FROM: everything a person could miss, whoever made it; not what extensions
+/// bring.
+pub const TABLES: &str = "pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cruddur_ops')
+  AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')";
+
 /// Reads the one row.
 pub const READ: &str = "SELECT environment, schema_sha256 FROM cruddur_ops.stamp";
 
@@ -129,6 +147,30 @@ impl Seen {
         }
     }
 
+    /// SQL that is true in a connection to this server and database.
+    #[must_use]
+    pub fn same_database_sql(&self) -> String {
+        format!(
+            "(SELECT system_identifier::text FROM pg_control_system()) = {system} \
+             AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = {started} \
+             AND (SELECT oid FROM pg_database WHERE datname = current_database()) = {oid}",
+            system = literal(&self.server.system_identifier),
+            started = self.server.started_at,
+            oid = self.oid.unwrap_or_default(),
+        )
+    }
+
+    /// SQL that is true where the stamp is what it was, and fails where it is gone.
+    #[must_use]
+    pub fn same_stamp_sql(&self) -> String {
+        match &self.environment {
+            None => "to_regclass('cruddur_ops.stamp') IS NULL".to_owned(),
+            Some(environment) => {
+                format!("(SELECT environment FROM cruddur_ops.stamp) = {}", literal(environment))
+            }
+        }
+    }
+
     /// Refuses a connection that leads elsewhere than to what was seen.
     ///
     /// # Errors
@@ -165,6 +207,12 @@ impl Seen {
         .hint("look what listens there: a tunnel that was opened meanwhile looks like localhost")
         .hint("then run it again: it looks and asks again"))
     }
+}
+
+/// Text in single quotes, as SQL has it.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// The error for a database whose stamp cannot be read, by whatever cause.
