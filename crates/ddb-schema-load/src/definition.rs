@@ -248,6 +248,34 @@ impl TableDefinition {
         body.to_string()
     }
 
+    /// This live table's definition without what a CreateTable request need not say, or
+    /// must not: what is the default, what the server counts by itself.
+    #[must_use]
+    pub(crate) fn to_print(&self) -> Value {
+        let mut printed = self.clone();
+        let is_provisioned = self.is_provisioned();
+        printed.billing_mode = Some(self.billing_mode().to_owned());
+        printed.provisioned_throughput.take_if(|_| !is_provisioned);
+        printed.on_demand_throughput.take_if(|limits| limits.is_unlimited());
+        // DynamoDB shows one for every table, and takes money for more than it needs.
+        printed.warm_throughput = None;
+        for index in printed.global_secondary_indexes.iter_mut().flatten() {
+            index
+                .provisioned_throughput
+                .take_if(|throughput| !is_provisioned || throughput.read_capacity_units == 0);
+            index.on_demand_throughput.take_if(|limits| limits.is_unlimited());
+            index.warm_throughput = None;
+        }
+        printed.stream_specification.take_if(|stream| !stream.stream_enabled);
+        printed.sse_specification.take_if(|sse| sse.enabled != Some(true));
+        printed.table_class.take_if(|class| class == "STANDARD");
+        printed.deletion_protection_enabled.take_if(|protected| !*protected);
+        let mut body = serde_json::to_value(printed).expect("strings, numbers, lists");
+        remove_nulls(&mut body);
+        remove_empty_lists(&mut body);
+        body
+    }
+
     /// The `TableCreationParameters` of an ImportTable request.
     ///
     /// # Errors
@@ -314,6 +342,25 @@ fn remove_nulls(value: &mut Value) {
     }
 }
 
+fn remove_empty_lists(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| member.as_array().is_none_or(|list| !list.is_empty()));
+            members.values_mut().for_each(remove_empty_lists);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(remove_empty_lists),
+        _ => {}
+    }
+}
+
+impl OnDemandThroughput {
+    /// -1 is no limit, too.
+    fn is_unlimited(&self) -> bool {
+        let limits = [self.max_read_request_units, self.max_write_request_units];
+        limits.iter().all(|limit| limit.is_none_or(|limit| limit < 0))
+    }
+}
+
 impl fmt::Display for ProvisionedThroughput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} read, {} write", self.read_capacity_units, self.write_capacity_units)
@@ -366,6 +413,44 @@ mod tests {
         let json = MESSAGES_TABLE.replacen("\"BillingMode\"", "\"BilingMode\"", 1);
         let error = TableDefinition::parse(&json, "t.json").expect_err("unknown").to_string();
         assert!(error.contains("BilingMode") && error.contains("line "), "{error}");
+    }
+
+    #[test]
+    fn what_is_printed_has_no_defaults_and_nothing_that_costs_by_itself() {
+        let everything = serde_json::json!({
+            "TableName": "t",
+            "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+            "LocalSecondaryIndexes": [],
+            "GlobalSecondaryIndexes": [{"IndexName": "g", "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL", "NonKeyAttributes": []},
+                "ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+                "OnDemandThroughput": {"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": -1},
+                "WarmThroughput": {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+            "OnDemandThroughput": {"MaxReadRequestUnits": 40, "MaxWriteRequestUnits": -1},
+            "WarmThroughput": {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000},
+            "StreamSpecification": {"StreamEnabled": false},
+            "SSESpecification": {"Enabled": true},
+            "TableClass": "STANDARD",
+            "DeletionProtectionEnabled": false,
+        });
+        let definition =
+            TableDefinition::parse(&everything.to_string(), "t.json").expect("definition");
+        assert_eq!(
+            definition.to_print(),
+            serde_json::json!({
+                "TableName": "t",
+                "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+                "GlobalSecondaryIndexes": [{"IndexName": "g", "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "ALL"}}],
+                "BillingMode": "PAY_PER_REQUEST",
+                "OnDemandThroughput": {"MaxReadRequestUnits": 40, "MaxWriteRequestUnits": -1},
+                "SSESpecification": {"Enabled": true},
+            })
+        );
     }
 
     #[test]

@@ -39,7 +39,9 @@ use lifecycle::{create, set_ttl, ttl_attribute, wait_until_active};
   ddb-schema-load --table scratch       the same definition, another name
   ddb-schema-load prod --dry-run        what would happen in the account
   ddb-schema-load --schema new.json --update --dry-run
-                                        what makes the table what the file says"
+                                        what makes the table what the file says
+  ddb-schema-load prod --print --table orders > orders.json
+                                        to make another one like it"
 )]
 struct Args {
     #[command(flatten)]
@@ -67,6 +69,11 @@ struct Args {
     /// Say what would happen and change nothing
     #[arg(long)]
     dry_run: bool,
+
+    /// Print the live table's definition as --schema takes it, and change nothing. Tags,
+    /// policies, warm throughput, time to live and the encryption's key are not in it
+    #[arg(long, conflicts_with_all = ["schema", "update", "dry_run", "ttl_attribute", "no_ttl"])]
+    print: bool,
 
     /// Seconds to wait until the table and its indexes are ACTIVE, after each change
     #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = seconds())]
@@ -132,6 +139,10 @@ fn definition(args: &Args) -> Result<TableDefinition, Error> {
 }
 
 async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    if args.print {
+        let table = Table::connect(args.target.target, &args.dynamo, args.table.name(), ui).await?;
+        return ui.json(&TableDefinition::of_live(&table.existing().await?).to_print());
+    }
     let definition = definition(&args)?;
     let target = args.target.target;
     let name = definition.table_name.clone();

@@ -102,7 +102,7 @@ impl CognitoServer {
     /// A server on `port` whose pool has the same id at every start, and its
     /// users the same `sub`.
     pub(crate) fn kept(folder: &Path, port: u16, ui: &Ui) -> Result<Self, Error> {
-        drop(bind(port)?);
+        drop(bind(port, "--port-cognito")?);
         let log = guard::log(&folder.join("cognito.log"))?;
         let server = Self::start(&python(ui)?, port, log, None, "HASH")?;
         server

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use nix::sys::signal::Signal;
 use ops_common::args::UiArgs;
 use ops_common::cli;
+use ops_common::env::{AWS_ENDPOINT_URL_DYNAMODB, CONNECTION_URL};
 use ops_common::error::{Error, Exit};
 use ops_common::ui::Ui;
 use tokio::process::{Child, Command};
@@ -37,7 +38,8 @@ const COGNITO_PORT: u16 = 9229;
     version,
     after_help = "Examples:
   local-stack up                        ports 8000, 5432 and 9229, until Ctrl-C
-  eval \"$(local-stack env)\"             in another terminal: its Cognito
+  eval \"$(local-stack env)\"             in another terminal: its Cognito, its ports
+  local-stack up --port-postgres 5433 --port-dynamodb 8001
   local-stack run -- sh -c 'ddb-schema-load && ddb-list-tables'"
 )]
 struct Args {
@@ -49,11 +51,26 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Run the services on the standard ports until Ctrl-C; data are kept in
-    /// `.local-stack/`, but for Cognito's users, which are new at each start
-    Up,
-    /// Print the variables that lead the tools to the Cognito of `up`, for
-    /// `eval "$(local-stack env)"`
+    /// Run the services until Ctrl-C; data are kept in `.local-stack/`, but for
+    /// Cognito's users, which are new at each start
+    ///
+    /// On other ports than the standard ones the tools find them by what
+    /// `local-stack env` prints.
+    Up {
+        /// Port of DynamoDB
+        #[arg(long, value_name = "PORT", default_value_t = DYNAMODB_PORT, value_parser = port())]
+        port_dynamodb: u16,
+
+        /// Port of Postgres
+        #[arg(long, value_name = "PORT", default_value_t = POSTGRES_PORT, value_parser = port())]
+        port_postgres: u16,
+
+        /// Port of Cognito
+        #[arg(long, value_name = "PORT", default_value_t = COGNITO_PORT, value_parser = port())]
+        port_cognito: u16,
+    },
+    /// Print the variables that lead the tools to the Cognito of `up`, and to its other
+    /// services where they have other ports, for `eval "$(local-stack env)"`
     Env,
     /// Run COMMAND on a throw-away stack on free ports, and return its status
     ///
@@ -72,44 +89,85 @@ pub fn main() -> ExitCode {
     cli::main_with_own_interrupt(
         |args: &Args| &args.ui,
         async |args, ui| match args.action {
-            Action::Up => up(ui).await.map(|()| ExitCode::SUCCESS),
+            Action::Up { port_dynamodb, port_postgres, port_cognito } => {
+                let ports = Ports {
+                    dynamodb: port_dynamodb,
+                    postgres: port_postgres,
+                    cognito: port_cognito,
+                };
+                up(ports, ui).await.map(|()| ExitCode::SUCCESS)
+            }
             Action::Env => print_env(ui).map(|()| ExitCode::SUCCESS),
             Action::Run { command } => run(command, ui).await,
         },
     )
 }
 
-async fn up(ui: &Ui) -> Result<(), Error> {
+/// Any but 0, which would be another one at each start.
+fn port() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
+}
+
+/// Where the services listen.
+struct Ports {
+    dynamodb: u16,
+    postgres: u16,
+    cognito: u16,
+}
+
+impl Ports {
+    /// What the tools cannot know by themselves.
+    fn env(&self) -> Vec<(&'static str, String)> {
+        let mut env = Vec::new();
+        if self.dynamodb != DYNAMODB_PORT {
+            env.push((AWS_ENDPOINT_URL_DYNAMODB, self.dynamodb_url()));
+        }
+        if self.postgres != POSTGRES_PORT {
+            env.push((CONNECTION_URL, self.postgres_url()));
+        }
+        env
+    }
+
+    fn dynamodb_url(&self) -> String {
+        format!("http://localhost:{}", self.dynamodb)
+    }
+
+    fn postgres_url(&self) -> String {
+        format!("postgresql://postgres:password@localhost:{}/cruddur", self.postgres)
+    }
+}
+
+async fn up(ports: Ports, ui: &Ui) -> Result<(), Error> {
     let user = ServerUser::find()?;
     let folder = state::folder(user)?;
     let _lock = state::lock(&folder, ui)?;
     // Both ports before either service: never a half-started stack.
-    let listener = bind(DYNAMODB_PORT)?;
-    let mut postgres = Cluster::kept(&folder, POSTGRES_PORT, ui)?;
+    let listener = bind(ports.dynamodb, "--port-dynamodb")?;
+    let mut postgres = Cluster::kept(&folder, ports.postgres, ui)?;
     let dynamodb = DynamoServer::in_file(listener, &folder.join("dynamodb.sqlite"))?;
-    let cognito = Pool::of(CognitoServer::kept(&folder, COGNITO_PORT, ui), ui);
-    ui.note(format_args!("DynamoDB  http://localhost:{DYNAMODB_PORT}"));
-    ui.note(format_args!(
-        "Postgres  postgresql://postgres:password@localhost:{POSTGRES_PORT}/cruddur"
-    ));
-    if let Some(pool) = &cognito {
-        ui.note(format_args!(
-            "Cognito   http://localhost:{COGNITO_PORT}, for a terminal that says"
-        ));
-        for line in exports(pool.env()) {
-            ui.paste(format_args!("            {line}"));
-        }
+    let cognito = Pool::of(CognitoServer::kept(&folder, ports.cognito, ui), ui);
+    ui.note(format_args!("DynamoDB  {}", ports.dynamodb_url()));
+    ui.note(format_args!("Postgres  {}", ports.postgres_url()));
+    if cognito.is_some() {
+        ui.note(format_args!("Cognito   http://localhost:{}", ports.cognito));
         ui.note(format_args!(
             "sign in   as jess-bk, bayko, maren or tariq with the password {PASSWORD}"
         ));
     }
+    let variables = ports.env().into_iter().chain(cognito.iter().flat_map(Pool::env));
+    let exports: Vec<String> = exports(variables).collect();
+    if !exports.is_empty() {
+        ui.note("in another terminal: `eval \"$(cargo run -p local-stack -- env)\"`, which says");
+        for line in &exports {
+            ui.paste(format_args!("  {line}"));
+        }
+    }
     let env = folder.join("env");
-    let lines: String =
-        exports(cognito.iter().flat_map(Pool::env)).map(|line| line + "\n").collect();
+    let lines: String = exports.iter().map(|line| format!("{line}\n")).collect();
     fs::write(&env, lines)
         .map_err(|error| Error::new(format!("cannot write `{}`", env.display())).cause(error))?;
     ui.note(format_args!("data in `{}`; Ctrl-C stops it", folder.display()));
-    ui.note("in another terminal: `cargo run -p db-setup`, `cargo run -p ddb-schema-load`, `cargo run -p ddb-seed`");
+    ui.note("to begin with, in another terminal: `cargo run -p db-setup`, `cargo run -p ddb-schema-load`, `cargo run -p ddb-seed`");
     let mut signals = Signals::new()?;
     loop {
         tokio::select! {

@@ -31,7 +31,7 @@ impl DynamoServer {
     /// Where it cannot be started.
     pub fn in_memory() -> Result<Self, Error> {
         let database = Database::memory().map_err(|error| failed(&error))?;
-        Self::serve(bind(0)?, database)
+        Self::serve(bind_free()?, database)
     }
 
     /// A server on `listener` that keeps its tables in `file`, which only this user
@@ -97,16 +97,17 @@ fn failed(error: &dyn std::fmt::Display) -> Error {
     Error::new("cannot start the embedded DynamoDB").cause(error)
 }
 
-/// Binds 127.0.0.1, port 0 for any free one.
+/// Binds 127.0.0.1. `option` is the one of `up` that chooses the port.
 ///
 /// # Errors
 /// Where the port is taken: the error names it and how to see who has it.
-pub(crate) fn bind(port: u16) -> Result<TcpListener, Error> {
+pub(crate) fn bind(port: u16, option: &str) -> Result<TcpListener, Error> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
         let result = Error::new(format!("cannot listen on 127.0.0.1:{port}")).cause(&error);
         if error.kind() == std::io::ErrorKind::AddrInUse {
             result
                 .hint(format!("see who has it: `ss -ltnp 'sport = :{port}'` or `lsof -nP -iTCP:{port} -sTCP:LISTEN`"))
+                .hint(format!("or take another port: `local-stack up {option} PORT`"))
                 .hint("until then the tools act on whatever listens there")
                 .hint("`local-stack run -- COMMAND` needs no fixed ports")
         } else {
@@ -115,9 +116,15 @@ pub(crate) fn bind(port: u16) -> Result<TcpListener, Error> {
     })
 }
 
+/// The same on a port that nobody has.
+fn bind_free() -> Result<TcpListener, Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .map_err(|error| Error::new("cannot listen on 127.0.0.1").cause(error))
+}
+
 /// A port that nobody listens on at this moment.
 pub(crate) fn free_port() -> Result<u16, Error> {
-    let address = bind(0)?.local_addr();
+    let address = bind_free()?.local_addr();
     address
         .map(|address| address.port())
         .map_err(|error| Error::new("cannot find a free port").cause(error))

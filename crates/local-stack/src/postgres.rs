@@ -134,7 +134,7 @@ impl Cluster {
         user.own(&folder)?;
         let data = folder.join("data");
         clear_leftover(&data, ui)?;
-        drop(bind(port)?);
+        drop(bind(port, "--port-postgres")?);
         let log = guard::log(&log_of_kept(state_folder))?;
         let passwords = Passwords { postgres: KNOWN_PASSWORD.to_owned(), superuser: None };
         Self::start(&programs, &data, port, user, log, passwords, None)

@@ -556,6 +556,75 @@ fn up_keeps_its_data_and_ends_clean() {
     assert!(cluster.join("PG_VERSION").exists());
 }
 
+/// On ports that `env` tells the tools.
+#[test]
+fn up_takes_other_ports_and_env_leads_there() {
+    let world = World::empty();
+    drop(World::postgres());
+    let has_cognito = cli_tests::python().is_some();
+    let python = local_stack::python_environment().expect("folder");
+    checkout(&world, &["npm", python.file_name().and_then(|name| name.to_str()).expect("a name")]);
+    // Below those that the system gives to whoever asks for any: no other test has them.
+    let start = usize::try_from(std::process::id()).expect("a number") % 12_000;
+    let mut ports = (20_000..32_000_u16).cycle().skip(start);
+    let mut free = || {
+        let port = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        port.expect("a free port").to_string()
+    };
+    let [dynamodb, postgres, cognito] = [free(), free(), free()];
+    let up = [
+        "up",
+        "--port-dynamodb",
+        &dynamodb,
+        "--port-postgres",
+        &postgres,
+        "--port-cognito",
+        &cognito,
+    ];
+    let log = world.folder().join("log");
+    let mut command = world.tool("local-stack", &up);
+    let mut child =
+        command.stderr(std::fs::File::create(&log).expect("log")).spawn().expect("spawn");
+    wait_for("the stack", || {
+        assert!(child.try_wait().expect("wait").is_none(), "{:?}", std::fs::read_to_string(&log));
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("Ctrl-C stops it"))
+    });
+    let env = world.run("local-stack", &["env"]).succeeds();
+    let env = env
+        .prints(&format!("export AWS_ENDPOINT_URL_DYNAMODB=http://localhost:{dynamodb}\n"))
+        .prints(&format!(
+            "export CONNECTION_URL=postgresql://postgres:password@localhost:{postgres}/cruddur\n"
+        ));
+    if has_cognito {
+        let endpoint = "export AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER=http://127.0.0.1:";
+        env.clone().prints(&format!("{endpoint}{cognito}\n"));
+    }
+    let script = "eval \"$(local-stack env)\" && db-setup && ddb-schema-load && ddb-seed && ddb-list-conversations --handle bayko";
+    let mut command = world.command("sh");
+    let tools = cli_tests::binary("ddb-seed");
+    let path = format!("{}:/usr/bin:/bin", tools.parent().expect("a folder").display());
+    Run::of({
+        command.args(["-c", script]).env("PATH", path);
+        command
+    })
+    .succeeds()
+    .prints("jess-bk");
+    send(&child, Signal::SIGINT);
+    assert_eq!(child.wait().expect("wait").code(), Some(0));
+
+    let held = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let taken = held.local_addr().expect("an address").port().to_string();
+    world
+        .run("local-stack", &["up", "--port-dynamodb", &dynamodb, "--port-postgres", &taken])
+        .ends_with(1)
+        .says(&format!("error: cannot listen on 127.0.0.1:{taken}\n"))
+        .says("hint: or take another port: `local-stack up --port-postgres PORT`\n");
+    world
+        .run("local-stack", &["up", "--port-postgres", "0"])
+        .ends_with(2)
+        .says("0 is not in 1..=65535");
+}
+
 fn only_its_owner_reads(world: &World, has_cognito: bool) {
     let state = world.folder().join(".local-stack");
     let mode = |path: &Path| {

@@ -463,3 +463,49 @@ fn an_update_makes_indexes_one_at_a_time_with_their_throughput() {
     load(&[]).succeeds();
     world.run("ddb-drop", &[&table, "--endpoint-url", &url]).succeeds();
 }
+
+#[test]
+fn a_printed_definition_makes_another_table_like_it() {
+    let world = World::dynamodb();
+    let index = |name: &str, key: &str| {
+        json!({
+            "IndexName": name,
+            "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["message"]},
+        })
+    };
+    let attributes: Vec<_> = ["pk", "sk", "user"]
+        .map(|name| json!({"AttributeName": name, "AttributeType": "S"}))
+        .into();
+    let definition = json!({
+        "TableName": "first",
+        "AttributeDefinitions": attributes,
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        "BillingMode": "PAY_PER_REQUEST",
+        "GlobalSecondaryIndexes": [index("by-user", "user")],
+        "LocalSecondaryIndexes": [{
+            "IndexName": "by-user-of",
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "user", "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }],
+        "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_IMAGE"},
+    });
+    let file = world.file("first.json", definition.to_string());
+    world.run("ddb-schema-load", &["--schema", &file]).succeeds();
+    let printed = world.run("ddb-schema-load", &["--print", "--table", "first"]).succeeds();
+    assert_eq!(printed.json(), definition);
+    let file = world.file("printed.json", &printed.stdout);
+    world.run("ddb-schema-load", &["--schema", &file, "--table", "second"]).succeeds();
+    world
+        .run("ddb-schema-load", &["--schema", &file, "--table", "second"])
+        .succeeds()
+        .prints("same definition");
+    world
+        .run("ddb-schema-load", &["--print", "--table", "none"])
+        .ends_with(1)
+        .prints_only("")
+        .says("error: there is no table `none`");
+    world.run("ddb-schema-load", &["--print", "--update"]).ends_with(2).prints_only("");
+    // It only reads.
+    world.run_prod("ddb-schema-load", &["prod", "--print", "--table", "first"]).succeeds();
+}
