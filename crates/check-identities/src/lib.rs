@@ -79,7 +79,6 @@ pub fn main() -> ExitCode {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    target: String,
     user_pool_id: Option<&'a str>,
     database: &'a str,
     table: &'a str,
@@ -119,8 +118,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 
     let fixed_count = fixed.as_ref().map(Vec::len);
     let shown = if args.output.json() {
-        ui.json(&Report {
-            target: target.to_string(),
+        let report = Report {
             user_pool_id: pool.as_ref().map(UserPool::id),
             database: url.database(),
             table: table.name(),
@@ -129,7 +127,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             fixed,
             items: content.items,
             consumed_capacity: content.consumed_capacity,
-        })
+        };
+        ui.report(target, &report)
     } else if args.handle.is_some() {
         show::chains(found, pool.is_some(), ui)
     } else {

@@ -61,7 +61,6 @@ pub fn main() -> ExitCode {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    target: String,
     database: &'a str,
     server_version: &'a str,
     file: String,
@@ -88,14 +87,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let (file, contents) = dump::write(&mut db, &url, programs, folder_of(&out), ui).await?;
     let size = dump::keep(file, &out)?;
     if args.output.json() {
-        return ui.json(&Report {
-            target: url.target().to_string(),
+        let report = Report {
             database: url.database(),
             server_version: &version.text,
             file: out.display().to_string(),
             bytes: size,
             tables: &contents.tables,
-        });
+        };
+        return ui.report(url.target(), &report);
     }
     ui.sentence(format_args!(
         "backed up `{}` to `{}`: {}, {}",

@@ -71,7 +71,6 @@ pub fn main() -> ExitCode {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    target: String,
     database: &'a str,
     file: String,
     /// whether it is done; not so with --dry-run
@@ -113,7 +112,6 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     drop(db);
     plan.refuse_local_backup(&url, &file)?;
     let report = Report {
-        target: target.to_string(),
         database: url.database(),
         file: file.display().to_string(),
         restored: !args.dry_run,
@@ -126,14 +124,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let what = plan.in_words(&url, &file);
     if args.dry_run {
         ui.note("nothing is changed (--dry-run)");
-        return if args.output.json() { ui.json(&report) } else { ui.sentence(&what) };
+        return if args.output.json() { ui.report(target, &report) } else { ui.sentence(&what) };
     }
     let place = Place::of_database(target, stamp.is_some(), Caller::NoAccount);
     let change = Change { what: &what, effect: plan.effect(), ..change };
     let permit = consent::ask(&change, place, &args.consent, ui).await?;
     load::restore(&archive, &plan, &url, &permit, ui).await?;
     if args.output.json() {
-        return ui.json(&report);
+        return ui.report(target, &report);
     }
     ui.sentence(format_args!(
         "restored `{}` from `{}`: {}",

@@ -96,7 +96,6 @@ struct Session {
 
 #[derive(Serialize)]
 struct Report {
-    target: String,
     database: String,
     /// as they were found
     sessions: Vec<Session>,
@@ -138,12 +137,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let db = Db::connect(&url, ui).await?;
     let stamp = stamp::of_this_environment(&db, &url).await?;
     let sessions = sessions(&db, args.long).await?;
-    let mut report = Report {
-        target: target.to_string(),
-        database: url.database().to_owned(),
-        sessions,
-        killed: None,
-    };
+    let mut report = Report { database: url.database().to_owned(), sessions, killed: None };
     let chosen = chosen(&report.sessions, &url, &args)?;
     if !args.ends() {
         return show(&report, &args, ui);
@@ -170,7 +164,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.note(format_args!("{} ended", count(killed.len(), "session")));
     }
     report.killed = Some(killed);
-    let shown = if args.output.json() { ui.json(&report) } else { shown };
+    let shown = if args.output.json() { ui.report(target, &report) } else { shown };
     outcome.and(shown)
 }
 
@@ -294,7 +288,7 @@ async fn kill(
 
 fn show(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
     if args.output.json() {
-        return ui.json(report);
+        return ui.report(args.target.target, report);
     }
     if report.sessions.is_empty() {
         ui.note("nobody else is connected");

@@ -124,7 +124,6 @@ impl Step {
 
 #[derive(Serialize)]
 struct Report {
-    target: String,
     database: String,
     /// whether the steps are only planned
     dry_run: bool,
@@ -269,12 +268,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let work = Work { url: &url, server, inspection, files: &files, pool: pool.as_ref() };
     let (reports, not_carried_over) = run_steps(&steps, work, &permit, &args.output, ui).await?;
     if args.output.json() {
-        ui.json(&Report {
-            target: url.target().to_string(),
-            database: url.database().to_owned(),
-            dry_run: false,
-            steps: reports,
-        })?;
+        let database = url.database().to_owned();
+        ui.report(url.target(), &Report { database, dry_run: false, steps: reports })?;
     }
     not_carried_over.map_or(Ok(()), Err)
 }
@@ -358,8 +353,8 @@ fn show_planned(
     ui: &Ui,
 ) -> Result<(), Error> {
     if output.json() {
-        let (target, database) = (url.target().to_string(), url.database().to_owned());
-        ui.json(&Report { target, database, dry_run: true, steps })?;
+        let database = url.database().to_owned();
+        ui.report(url.target(), &Report { database, dry_run: true, steps })?;
     } else {
         for report in &steps {
             ui.sentence(format!("{:<12} {}", report.step.name(), report.did.words))?;

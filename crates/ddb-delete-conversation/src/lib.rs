@@ -97,7 +97,6 @@ pub fn main() -> ExitCode {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    target: String,
     table: &'a str,
     message_group_uuid: Uuid,
     /// whether it is done, or would be
@@ -181,15 +180,15 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.note(format_args!("{} write units", units(consumed)));
     }
     if args.output.json() {
-        return ui.json(&Report {
-            target: target.to_string(),
+        let report = Report {
             table: table.name(),
             message_group_uuid: group,
             deleted: !args.dry_run,
             messages: conversation.messages,
             rows,
             people: &conversation.people,
-        });
+        };
+        return ui.report(target, &report);
     }
     if args.dry_run { Ok(()) } else { ui.sentence(format_args!("{group} is deleted")) }
 }

@@ -114,7 +114,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     }
     drop_table(&table, &permit, Duration::from_secs(args.wait_timeout), ui).await?;
     if args.output.json() {
-        return ui.json(&json!({ "table": table.name(), "deleted": true }));
+        return ui.report(target, &json!({ "table": table.name(), "deleted": true }));
     }
     ui.sentence(format_args!("`{table}` is deleted"))
 }

@@ -113,7 +113,6 @@ pub fn main() -> ExitCode {
 /// What was done, or would be.
 #[derive(Serialize)]
 struct Receipt<'a> {
-    target: String,
     person: Whom<'a>,
     /// whether it is done, or would be
     erased: bool,
@@ -262,8 +261,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         refuse_unknown_rows(&plan.unknown, &table)?;
     }
     if args.output.json() {
-        ui.json(&Receipt {
-            target: target.to_string(),
+        let receipt = Receipt {
             person: Whom {
                 uuid: person,
                 handle: account.as_ref().map(|account| account.handle.as_str()),
@@ -281,7 +279,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             verified: !args.dry_run,
             at: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
             consumed_capacity,
-        })?;
+        };
+        ui.report(target, &receipt)?;
     } else if !args.dry_run {
         ui.sentence(format_args!(
             "erased: {} of the table, which was read again and has nothing of them",

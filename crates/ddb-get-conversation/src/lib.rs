@@ -123,11 +123,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 
     let shown = found.rows.len();
     if args.output.json() {
-        ui.json(&Report {
+        let report = Report {
             message_group_uuid: group,
             messages: found.rows.into_iter().map(ApiMessage::from).collect(),
             consumed_capacity: found.consumed_capacity,
-        })?;
+        };
+        ui.report(target, &report)?;
     } else if shown > 0 {
         let times = Times::of(found.rows.iter().map(|message| message.sent_at.time()), ui);
         let cells = |message: &Message| {

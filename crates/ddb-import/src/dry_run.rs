@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use ops_common::args::OutputArgs;
 use ops_common::error::Error;
 use ops_common::text::{count, units};
 use ops_common::ui::Ui;
 
+use crate::Args;
 use crate::format::Parser;
 use crate::input::Records;
 use crate::ledger::{Counts, warn_of_line};
@@ -20,7 +20,7 @@ use crate::report::{Report, lines};
 pub(crate) fn run(
     mut records: Records,
     parser: &Parser,
-    output: &OutputArgs,
+    args: &Args,
     ui: &Ui,
 ) -> Result<ExitCode, Error> {
     let start = Instant::now();
@@ -58,7 +58,7 @@ pub(crate) fn run(
         counts.read - counts.rejected,
         counts.rejected
     ));
-    let shown = if output.json() { ui.json(&report) } else { Ok(()) };
+    let shown = if args.output.json() { ui.report(args.target.target, &report) } else { Ok(()) };
     ui.note(format_args!(
         "nothing is written (--dry-run); writing would cost {} write units in the table, more where it has indexes or larger items are replaced",
         units(write_units)

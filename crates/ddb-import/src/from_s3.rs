@@ -236,8 +236,12 @@ async fn start(args: &Args, import: &Import, target: Target, ui: &Ui) -> Result<
     }
     if args.s3.no_wait {
         ui.note(format_args!("the import {GOES_ON}; `{}` waits for it", resumed(arn)));
-        return if args.output.json() { ui.json(&json!({"import_arn": arn})) } else { Ok(()) }
-            .map(|()| ExitCode::SUCCESS);
+        return if args.output.json() {
+            ui.report(args.target.target, &json!({"import_arn": arn}))
+        } else {
+            Ok(())
+        }
+        .map(|()| ExitCode::SUCCESS);
     }
     let ended = wait_for(&table, arn, ui).await?;
     Report::of(&table, ended).await.show(args, ui)
@@ -411,14 +415,17 @@ impl Report {
             bytes(import.processed_size_bytes().unwrap_or_default()),
         ));
         let shown = if args.output.json() {
-            ui.json(&json!({
-                "import_arn": import.import_arn(),
-                "status": import.import_status().map(ImportStatus::as_str),
-                "read": read,
-                "written": written,
-                "rejected": bad,
-                "exported": self.exported,
-            }))
+            ui.report(
+                args.target.target,
+                &json!({
+                    "import_arn": import.import_arn(),
+                    "status": import.import_status().map(ImportStatus::as_str),
+                    "read": read,
+                    "written": written,
+                    "rejected": bad,
+                    "exported": self.exported,
+                }),
+            )
         } else {
             Ok(())
         };

@@ -229,7 +229,7 @@ impl Job {
         let finished = error.is_none() && !interrupted && self.ledger.is_done();
         let saved = self.save(finished);
         self.ledger.finish_rejects();
-        let shown = Report::new(counts, self.resumed_at, self.seconds()).show(&args.output, ui);
+        let shown = Report::new(counts, self.resumed_at, self.seconds()).show(args, ui);
         let go_on = |error: Error| {
             match &args.checkpoint {
             Some(_) => error.hint("rerun the same command to resume from the checkpoint"),

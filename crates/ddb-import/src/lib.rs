@@ -169,7 +169,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
     let header = read_header(&mut records, &mut parser)?;
     if args.dry_run {
         verify(&source, &mut parser, ui)?;
-        return dry_run::run(records, &parser, &args.output, ui);
+        return dry_run::run(records, &parser, &args, ui);
     }
 
     let checkpoint = args.checkpoint.as_ref().map(|path| {
@@ -183,7 +183,7 @@ async fn run(args: Args, ui: &Ui) -> Result<ExitCode, Error> {
             "nothing to do: the checkpoint says that every line of this input is done; in all:",
         );
         let counts = begin.counts();
-        let shown = Report::new(counts, begin.line, begin.seconds).show(&args.output, ui);
+        let shown = Report::new(counts, begin.line, begin.seconds).show(&args, ui);
         return refuse_rejected(counts, args.rejects.as_deref())
             .and(shown)
             .map(|()| ExitCode::SUCCESS);

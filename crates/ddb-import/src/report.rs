@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use ops_common::args::OutputArgs;
 use ops_common::error::{Error, Exit};
 use ops_common::text::{count, units};
 use ops_common::ui::Ui;
 use serde::Serialize;
 
+use crate::Args;
 use crate::ledger::Counts;
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ impl Report {
         }
     }
 
-    pub(crate) fn show(&self, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
+    pub(crate) fn show(&self, args: &Args, ui: &Ui) -> Result<(), Error> {
         ui.note(format_args!(
             "{} read: {} written, {} rejected, {} unreached; {} write units; {:.1} s",
             lines(self.read),
@@ -51,7 +51,7 @@ impl Report {
             units(self.consumed_capacity),
             self.seconds
         ));
-        if output.json() { ui.json(self) } else { Ok(()) }
+        if args.output.json() { ui.report(args.target.target, self) } else { Ok(()) }
     }
 }
 

@@ -268,11 +268,9 @@ impl Subject {
     /// An item as `put` takes it, or the whole report.
     fn show(&self, item: Option<&Item>, args: &Args, ui: &Ui) -> Result<(), Error> {
         if args.output.json() {
-            return ui.json(&Shown {
-                target: self.table.target().to_string(),
-                table: self.table.name(),
-                item: item.and_then(Attributes::from_sdk),
-            });
+            let shown =
+                Shown { table: self.table.name(), item: item.and_then(Attributes::from_sdk) };
+            return ui.report(self.table.target(), &shown);
         }
         let Some(item) = item else { return Ok(()) };
         let text = text::pretty(item, &self.typed)?;
@@ -292,13 +290,13 @@ impl Subject {
             ui.note(format_args!("{done}: {}", self.name()));
         }
         if args.output.json() {
-            return ui.json(&Report {
-                target: self.table.target().to_string(),
+            let report = Report {
                 table: self.table.name(),
                 done,
                 before: before.and_then(Attributes::from_sdk),
                 after: after.and_then(Attributes::from_sdk),
-            });
+            };
+            return ui.report(self.table.target(), &report);
         }
         // What is gone, so that it can be put back.
         if after.is_none() { self.show(before, args, ui) } else { Ok(()) }
@@ -308,14 +306,12 @@ impl Subject {
 /// Items are DynamoDB's JSON.
 #[derive(Serialize)]
 struct Shown<'a> {
-    target: String,
     table: &'a str,
     item: Option<Attributes<'a>>,
 }
 
 #[derive(Serialize)]
 struct Report<'a> {
-    target: String,
     table: &'a str,
     /// put, changed, unchanged or deleted
     done: &'a str,

@@ -86,11 +86,12 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 
     let shown = found.rows.len();
     if args.output.json() {
-        ui.json(&Report {
+        let report = Report {
             user_uuid: user,
             conversations: found.rows.into_iter().map(ApiMessageGroup::from).collect(),
             consumed_capacity: found.consumed_capacity,
-        })?;
+        };
+        ui.report(target, &report)?;
     } else if shown > 0 {
         let times = Times::of(found.rows.iter().map(|group| group.last_at.time()), ui);
         let cells = |group: &MessageGroup| {

@@ -110,9 +110,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     query.request =
         query.request.set_index_name(args.index.clone()).scan_index_forward(!args.reverse);
 
-    let about = json!({"target": target.to_string(), "table": table.name()});
     let keys = Some(KeyNames::of(&live));
-    let mut writer = ItemsWriter::object(args.output, &about, keys, ui);
+    let mut writer = ItemsWriter::object(args.output, &table, keys, ui);
     let mut seen = Seen::new(&args.selection);
     let mut shown = 0;
     let more = loop {

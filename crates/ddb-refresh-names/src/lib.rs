@@ -101,7 +101,6 @@ pub fn main() -> ExitCode {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    target: String,
     table: &'a str,
     /// whether the changes are written, or would be
     written: bool,
@@ -247,8 +246,8 @@ fn report(pass: &Pass<'_>, args: &Args, written: bool, ui: &Ui) -> Result<(), Er
     let counts = &pass.counts;
     let changes = pass.changes();
     let shown = if args.output.json() {
-        let target = args.target.target.to_string();
-        ui.json(&Report { target, table: pass.table.name(), written, counts, changes })
+        let report = Report { table: pass.table.name(), written, counts, changes };
+        ui.report(args.target.target, &report)
     } else if changes.is_empty() {
         Ok(())
     } else {

@@ -295,7 +295,7 @@ impl Work<'_> {
 fn show_differences(report: &Report, args: &Args, ui: &Ui) -> Result<(), Error> {
     warn_of_throughput(report, ui);
     let printed = if args.output.json() {
-        ui.json(report)
+        ui.report(args.target.target, report)
     } else {
         let cells = |d: &Difference| vec![d.path.clone(), d.definition.clone(), d.live.clone()];
         let rows: Vec<Vec<String>> = report.differences.iter().map(cells).collect();
@@ -323,7 +323,7 @@ fn warn_of_throughput(report: &Report, ui: &Ui) {
 fn show(report: &Report, words: &str, args: &Args, ui: &Ui) -> Result<(), Error> {
     warn_of_throughput(report, ui);
     if args.output.json() {
-        return ui.json(report);
+        return ui.report(args.target.target, report);
     }
     let status = report.status.as_deref().map_or(String::new(), |status| format!(" ({status})"));
     ui.sentence(format_args!("`{}`{status}: {words}", report.table))

@@ -164,7 +164,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         consumed_capacity: read_units,
     };
     if args.dry_run || plan.is_empty() {
-        return show(&report, &pair, &args.output, ui);
+        return show(&report, &pair, &args, ui);
     }
     let caller = table.caller(ui).await?;
     let live = table.announce_size(ui).await?;
@@ -189,7 +189,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         ui.is_terminal().then(|| ui.waiting(format!("writing {}", count(plan.puts.len(), "row"))));
     report.consumed_capacity += replace(&table, &permit, plan, give_up_after).await?;
     drop(working);
-    show(&report, &pair, &args.output, ui)
+    show(&report, &pair, &args, ui)
 }
 
 fn read_conversation(file: Option<&PathBuf>) -> Result<Vec<Line>, Error> {
@@ -329,9 +329,9 @@ fn what_happens(report: &Report, table: &Table, pair: &Pair) -> String {
     )
 }
 
-fn show(report: &Report, pair: &Pair, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
-    if output.json() {
-        return ui.json(report);
+fn show(report: &Report, pair: &Pair, args: &Args, ui: &Ui) -> Result<(), Error> {
+    if args.output.json() {
+        return ui.report(args.target.target, report);
     }
     let group = report.message_group_uuid;
     let who = format!("{} and {}", printable(&pair.mine.handle), printable(&pair.other.handle));

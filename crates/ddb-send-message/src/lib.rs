@@ -189,7 +189,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             .hint("run it again: it sends into that one"));
     }
     let sent = send(&table, &permit, &sender, &destination, &text).await?;
-    show(sent, &args.output, ui)
+    show(sent, target, &args.output, ui)
 }
 
 /// Clocks of machines in one team differ by less.
@@ -246,7 +246,7 @@ async fn send(
     })
 }
 
-fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
+fn show(sent: Sent, target: Target, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
     let Sent { message, other, started, consumed_capacity } = sent;
     let group = message.group;
     if message.sent_at.time() > Utc::now() + AHEAD {
@@ -256,7 +256,7 @@ fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
         ));
     }
     let shown = if output.json() {
-        ui.json(&Report {
+        let report = Report {
             message_group_uuid: group,
             started,
             to: Recipient {
@@ -266,7 +266,8 @@ fn show(sent: Sent, output: &OutputArgs, ui: &Ui) -> Result<(), Error> {
             },
             message: message.into(),
             consumed_capacity,
-        })
+        };
+        ui.report(target, &report)
     } else {
         let new = if started { "new " } else { "" };
         ui.sentence(format_args!(

@@ -74,7 +74,6 @@ pub fn main() -> ExitCode {
 /// What was found and done.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    target: String,
     database: String,
     user_pool_id: String,
     /// whether `updated` is written, or would be
@@ -103,7 +102,8 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     url.announce(ui);
     pool.announce(ui);
     let report = ask_and_carry_over(&pool, &url, effect, &args.consent, ui).await?;
-    let shown = if args.output.json() { ui.json(&report) } else { show_table(&report, ui) };
+    let shown =
+        if args.output.json() { ui.report(target, &report) } else { show_table(&report, ui) };
     report.tell(ui);
     // What a check found counts, also where the reader went away.
     if args.check && report.found.differs() {
@@ -137,7 +137,6 @@ pub async fn ask_and_carry_over(
     let begun = Instant::now();
     let rows = compare(&db, &by_handle).await?;
     let mut report = Report {
-        target: target.to_string(),
         database: url.database().to_owned(),
         user_pool_id: pool.id().to_owned(),
         written: false,
@@ -189,7 +188,6 @@ pub async fn carry_over(
     let mut db = Db::connect(url, ui).await?;
     let rows = write(&mut db, url, seen, &by_handle, None, permit, ui).await?;
     Ok(Report {
-        target: url.target().to_string(),
         database: url.database().to_owned(),
         user_pool_id: pool.id().to_owned(),
         written: true,

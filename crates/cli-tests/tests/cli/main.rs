@@ -28,6 +28,7 @@ mod identities;
 mod import;
 mod in_the_hand;
 mod item;
+mod json_form;
 mod limits;
 mod list_tables;
 mod local_stack;

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::app::records::{Message, MessageGroup};
 use crate::app::times::Times;
 use crate::dynamodb::item::{Attribute, Attributes, Plain, PlainValue};
 use crate::dynamodb::key::KeyNames;
+use crate::dynamodb::table::Table;
 use crate::error::Error;
 use crate::ui::{Cells, Column, Ui};
 
@@ -47,16 +48,12 @@ impl<'a> ItemsWriter<'a> {
         Self { output, ui, keys, before: "[".to_owned(), written: false }
     }
 
-    /// One whose JSON document is an object with these members and `items`.
+    /// One whose JSON document is an object: the target, the table, `items`.
     #[must_use]
-    pub fn object(
-        output: ItemsOutput,
-        members: &Value,
-        keys: Option<KeyNames>,
-        ui: &'a Ui,
-    ) -> Self {
-        let members = members.to_string();
-        let before = format!("{},\"items\":[", members.strip_suffix('}').unwrap_or(&members));
+    pub fn object(output: ItemsOutput, table: &Table, keys: Option<KeyNames>, ui: &'a Ui) -> Self {
+        let (target, name) = (table.target().to_string(), table.name());
+        let before =
+            format!("{{\"target\":{},\"table\":{},\"items\":[", json!(target), json!(name));
         Self { output, ui, keys, before, written: false }
     }
 

@@ -149,6 +149,21 @@ impl Ui {
             .map_err(Error::stdout)
     }
 
+    /// Writes the result of a tool to stdout, for scripts: one JSON object that begins with
+    /// the target. `value` is a struct or a map.
+    ///
+    /// # Errors
+    /// Like [`Ui::line`].
+    pub fn report(&self, target: Target, value: &impl Serialize) -> Result<(), Error> {
+        #[derive(Serialize)]
+        struct Report<'a, T> {
+            target: &'a str,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        self.json(&Report { target: &target.to_string(), value })
+    }
+
     /// A buffered stdout for results that are streamed. On a terminal, control
     /// characters come out as JSON escapes them.
     pub fn stdout(&self) -> impl Write {
