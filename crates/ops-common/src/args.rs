@@ -94,6 +94,10 @@ pub struct UiArgs {
     /// powershell or zsh
     #[arg(long, value_enum, value_name = "SHELL", exclusive = true, hide_possible_values = true)]
     pub completions: Option<Shell>,
+
+    /// Print the manual page, for `man -l -`
+    #[arg(long, exclusive = true)]
+    pub man: bool,
 }
 
 /// The form of the result on stdout.

@@ -13,9 +13,11 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser, ValueEnum};
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
 use crate::app::records::MalformedRow;
 use crate::args::UiArgs;
+use crate::complete::complete;
 use crate::env::{self, invocation};
 use crate::error::{Error, Exit};
 use crate::text::count;
@@ -93,14 +95,8 @@ pub fn main_with_own_interrupt<Args: Parser>(
     ui_args: impl FnOnce(&Args) -> &UiArgs,
     run: impl AsyncFnOnce(Args, &Ui) -> Result<ExitCode, Error>,
 ) -> ExitCode {
-    if let Some(shell) = wanted_completions() {
-        let mut command = Args::command();
-        let name = command.get_name().to_owned();
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut command, name, &mut script);
-        // A reader that went away is no failure here either.
-        let _ = io::stdout().write_all(&script);
-        return ExitCode::SUCCESS;
+    if let Some(status) = about_itself(Args::command) {
+        return status;
     }
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -238,17 +234,40 @@ fn told_panics(run: impl FnOnce() -> Result<ExitCode, Error>) -> Result<ExitCode
     })
 }
 
-/// The shell of a call that is just `--completions SHELL`. Looked at before the
-/// arguments are parsed, since it does without those that a tool requires.
-fn wanted_completions() -> Option<Shell> {
+/// Answers a shell that asks what may follow, and a call that is just `--completions
+/// SHELL` or `--man`: before the arguments are parsed, since these do without those that
+/// a tool requires. None: it is another call.
+fn about_itself(command: impl Fn() -> Command) -> Option<ExitCode> {
+    match complete(&command) {
+        Ok(false) => {}
+        // Whoever types is not told of an error.
+        Ok(true) | Err(_) => return Some(ExitCode::SUCCESS),
+    }
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let (first, rest) = arguments.split_first()?;
-    let shell = match (first.to_str()?, rest) {
-        ("--completions", [shell]) => shell.to_str()?,
-        (option, []) => option.strip_prefix("--completions=")?,
+    let arguments: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let mut text = Vec::new();
+    match arguments.as_slice() {
+        ["--man"] => clap_mangen::Man::new(command()).render(&mut text).ok()?,
+        ["--completions", shell] => completions(&command(), shell, &mut text)?,
+        [option] => completions(&command(), option.strip_prefix("--completions=")?, &mut text)?,
         _ => return None,
-    };
-    Shell::from_str(shell, false).ok()
+    }
+    // A reader that went away is no failure here either.
+    let _ = io::stdout().write_all(&text);
+    Some(ExitCode::SUCCESS)
+}
+
+/// The script that has a shell ask this binary. None: there is no such shell, which the
+/// parser says.
+fn completions(command: &Command, shell: &str, script: &mut Vec<u8>) -> Option<()> {
+    let shell = Shell::from_str(shell, false).ok()?;
+    let shells = Shells::builtins();
+    let binary = std::env::current_exe().ok()?;
+    let name = command.get_name();
+    shells
+        .completer(&shell.to_string())?
+        .write_registration(env::OPS_COMPLETE, name, name, &binary.to_string_lossy(), script)
+        .ok()
 }
 
 /// Warns of each row that could not be read.

@@ -64,6 +64,9 @@ pub const PROD_CONNECTION_URL: &str = "PROD_CONNECTION_URL";
 /// password.
 pub const PROD_READ_CONNECTION_URL: &str = "PROD_READ_CONNECTION_URL";
 
+/// Set by the scripts of `--completions`, when they ask a tool what may follow.
+pub const OPS_COMPLETE: &str = "OPS_COMPLETE";
+
 /// The time zone of the person, in which times are typed and shown.
 pub const TZ: &str = "TZ";
 

@@ -20,22 +20,89 @@ fn every_tool_completes_its_words() {
     world.run("ddb-scan", &["--completions", "bash", "prod"]).ends_with(2).prints_only("");
 }
 
-/// As a person types it: bash's own completion asked what may follow.
+/// What bash is told may stand in place of the last word, as a person types it.
+fn completed(world: &World, words: &[&str]) -> Vec<String> {
+    let tool = words[0];
+    let script = world.run(tool, &["--completions", "bash"]).succeeds().stdout;
+    let file = world.file("completions", script);
+    let mut command = world.command("bash");
+    let last = words.len() - 1;
+    let function = tool.replace('-', "_");
+    command.args(["-c", &format!(
+        ". {file}; COMP_WORDS=(\"$@\"); COMP_CWORD={last}; _clap_complete_{function} {tool} \"${{COMP_WORDS[{last}]}}\" x; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    ), "bash"]);
+    command.args(words);
+    let run = Run::of(command).succeeds();
+    assert_eq!(run.stderr, "", "{words:?}");
+    run.stdout.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
 #[test]
 fn bash_completes_targets_and_options() {
     let world = World::empty();
-    let script = world.run("ddb-scan", &["--completions", "bash"]).succeeds().stdout;
-    let file = world.file("completions", script);
-    let complete = |words: &str, last: usize| {
-        let mut command = world.command("bash");
-        command.args(["-c", &format!(
-            ". {file}; COMP_WORDS=({words}); COMP_CWORD={last}; $(complete -p ddb-scan | sed 's/.*-F \\([^ ]*\\).*/\\1/') ddb-scan \"${{COMP_WORDS[{last}]}}\" \"${{COMP_WORDS[{last} - 1]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-        )]);
+    assert_eq!(completed(&world, &["ddb-scan", "p"]), ["prod"]);
+    assert_eq!(completed(&world, &["ddb-scan", "--seg"]), ["--segments"]);
+    assert_eq!(completed(&world, &["ddb-scan", "--output", "j"]), ["json", "jsonl"]);
+    assert_eq!(completed(&world, &["ddb-drop", "x", "p"]), ["prod"]);
+    assert_eq!(completed(&world, &["db-setup", "--steps", "dr"]), ["drop"]);
+    assert_eq!(completed(&world, &["local-stack", "e"]), ["env"]);
+}
+
+#[test]
+fn a_shell_completes_the_names_that_are_there() {
+    let world = World::seeded();
+    world.run("ddb-schema-load", &["--table", "scratch"]).succeeds();
+    // One that a shell would run, were it put on the command line.
+    world.sql("UPDATE users SET handle = 'te$(id)' WHERE handle = 'tariq'");
+    let group = "5ae290ed-55d1-47a0-bc6d-fe2bc2700399";
+    for (words, names) in [
+        (&["ddb-scan", "--table", ""][..], &["cruddur-messages", "scratch"][..]),
+        (&["ddb-drop", "s"], &["scratch"]),
+        (&["ddb-list-conversations", "--handle", ""], &["bayko", "jess-bk", "maren"]),
+        (&["ddb-send-message", "--from", "b"], &["bayko"]),
+        (&["ddb-export-person", "m"], &["maren"]),
+        (&["ddb-erase-person", "local", "m"], &["maren"]),
+        (&["ddb-get-conversation", "--group", ""], &[group]),
+        (&["ddb-delete-conversation", "5"], &[group]),
+        (&["ddb-query", "inbox", ":", "b"], &["bayko"]),
+        (&["ddb-query", "con"], &[&format!("conversation:{group}")]),
+        (&["ddb-item", "get", "inbox", ""], &["bayko", "jess-bk", "maren"]),
+    ] {
+        assert_eq!(completed(&world, words), names, "{words:?}");
+    }
+    // A database of production is not read behind a name that looks local.
+    world.sql("UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    assert_eq!(completed(&world, &["ddb-list-conversations", "--handle", ""]), [""; 0]);
+}
+
+#[test]
+fn a_tab_asks_nothing_in_prod_and_tells_of_no_error() {
+    let world = World::dynamodb();
+    let proxy =
+        cli_tests::proxy::Proxy::start(&world.endpoint(), |_, _| cli_tests::proxy::Answer::Forward);
+    world.run("ddb-schema-load", &[]).succeeds();
+    let asked = |words: &[&str], endpoint: &str| {
+        let mut command = world.tool("ddb-scan", &["--", "ddb-scan"]);
+        command.args(words).env("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
+        command.env("OPS_COMPLETE", "fish").env("AWS_ACCESS_KEY_ID", "x");
         Run::of(command).succeeds()
     };
-    complete("ddb-scan p", 1).prints("prod");
-    complete("ddb-scan --seg", 1).prints("--segments");
-    complete("ddb-scan --output j", 2).prints("json");
+    asked(&["prod", "--table", ""], &proxy.url()).prints_only("");
+    assert_eq!(proxy.requests().len(), 0);
+    asked(&["--table", ""], &proxy.url()).prints_only("cruddur-messages\n");
+    assert_ne!(proxy.requests().len(), 0);
+    let run = asked(&["--table", ""], "http://127.0.0.1:1").prints_only("");
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn every_tool_has_a_manual_page() {
+    let world = World::empty();
+    for tool in TOOLS.into_iter().chain(["local-stack"]) {
+        let run = world.run(tool, &["--man"]).succeeds();
+        run.prints(&format!(".TH {tool} 1 ")).prints("Examples:");
+    }
+    world.run("ddb-scan", &["--man", "prod"]).ends_with(2).prints_only("");
 }
 
 #[test]
@@ -109,28 +176,46 @@ fn quiet_leaves_warnings_questions_and_errors() {
 
 /// The defaults are compiled in: away from the repo it is the same tool.
 #[test]
-fn an_installed_tool_needs_nothing_of_this_folder() {
+fn one_command_installs_all_tools_and_they_need_nothing_of_this_folder() {
     let world = World::both();
+    // A home that has nothing.
+    let root = world.folder().join("home/.cargo");
+    let mut install = world.command(workspace().join("scripts/install"));
+    install.args(["--debug", "--root"]).arg(&root).env("HOME", world.folder().join("home"));
+    cli_tests::with_cargo(&mut install);
+    let bin = root.join("bin").display().to_string();
+    Run::of(install)
+        .succeeds()
+        .prints_only("")
+        .says(&format!("{} tools are in {bin}\n", TOOLS.len() + 1))
+        .says(&format!("it is not on your PATH: export PATH=\"{bin}:$PATH\"\n"));
+    for tool in TOOLS.into_iter().chain(["local-stack"]) {
+        let mut command = world.command(root.join("bin").join(tool));
+        Run::of({
+            command.arg("--version");
+            command
+        })
+        .succeeds()
+        .prints(tool);
+        let page = root.join(format!("share/man/man1/{tool}.1"));
+        assert!(std::fs::read_to_string(page).expect("a page").contains(".TH"));
+    }
     for tool in ["db-setup", "ddb-schema-load", "ddb-seed"] {
-        let mut install = Command::new(env!("CARGO"));
-        install.args([
-            "install",
-            "--quiet",
-            "--debug",
-            "--locked",
-            "--offline",
-            "--no-track",
-            "--root",
-        ]);
-        install.arg(world.folder()).arg("--path").arg(workspace().join("crates").join(tool));
-        install.current_dir(workspace());
-        cli_tests::without_cargo_env(&mut install);
-        Run::of(install).succeeds();
-        let mut command = world.command(world.folder().join("bin").join(tool));
+        let mut command = world.command(root.join("bin").join(tool));
         command.current_dir("/");
         Run::of(command).succeeds();
     }
     assert_eq!(world.items("cruddur-messages").len(), 106);
+    let script = root.join("share/cruddur-ops/completions.bash");
+    let mut command = world.command("bash");
+    command.args(["-c", ". \"$1\"; complete -p ddb-scan local-stack", "bash"]).arg(&script);
+    Run::of(command)
+        .succeeds()
+        .prints("_clap_complete_ddb_scan")
+        .prints("_clap_complete_local_stack");
+    let mut command = world.command(workspace().join("scripts/install"));
+    command.arg("--nonsense");
+    Run::of(command).ends_with(2).prints_only("").says("usage: scripts/install [--root DIR]");
 }
 
 #[test]
