@@ -24,7 +24,7 @@ fn read(world: &World, name: &str) -> String {
 }
 
 /// A server whose pages are small.
-fn small_pages(world: &World, items: usize) -> Proxy {
+pub(crate) fn small_pages(world: &World, items: usize) -> Proxy {
     Proxy::start(&world.endpoint(), move |_, request| match request.operation.as_str() {
         "Scan" => {
             let mut body = request.body.clone();

@@ -1,5 +1,6 @@
 //! `ddb-export-person` and `ddb-erase-person`
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -393,6 +394,37 @@ fn killed_and_run_again_nothing_is_left() {
         assert!(!left.contains("bayko") && !left.contains(BAYKO), "{how}");
         assert_eq!(of_others(&world), others, "{how}");
         world.run("check-identities", &["--without-cognito"]).succeeds();
+    }
+}
+
+/// The first request of each kind fails for a moment.
+#[test]
+fn what_is_throttled_or_lost_is_sent_again() {
+    for fault in ["throttled", "busy", "lost"] {
+        let world = seeded();
+        send(&world, "bayko", "maren", "one");
+        send(&world, "maren", "bayko", "two");
+        let others = of_others(&world);
+        let failed = Mutex::new(BTreeSet::new());
+        let proxy = Proxy::start(&world.endpoint(), move |_, request| {
+            if !failed.lock().expect("no panic").insert(request.operation.clone()) {
+                return Answer::Forward;
+            }
+            let error = |kind: &str| json!({"__type": format!("x#{kind}"), "message": "no"});
+            match fault {
+                "throttled" => Answer::Reply { status: 400, body: error("ThrottlingException") },
+                "busy" => Answer::Reply { status: 500, body: error("InternalServerError") },
+                _ => Answer::Lose,
+            }
+        });
+        let erase = ["bayko", "--without-cognito", "--endpoint-url", &proxy.url()];
+        world.run("ddb-erase-person", &erase).succeeds();
+        let seen: BTreeSet<String> =
+            proxy.requests().into_iter().map(|request| request.operation).collect();
+        assert!(seen.len() >= 3, "{seen:?}");
+        let left = names_of(&world);
+        assert!(!left.contains("bayko") && !left.contains(BAYKO), "{fault}");
+        assert_eq!(of_others(&world), others, "{fault}");
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use cli_tests::killing::Killer;
 use cli_tests::{BAYKO, GROUP, JESS, World};
+
+use crate::export::small_pages;
 
 const TABLE: &str = "cruddur-messages";
 
@@ -108,6 +111,49 @@ fn the_shape_comes_home_and_nobody_with_it() {
     let rows = home.items(TABLE);
     let pair = rows.iter().find(|row| row["pk"].as_str().is_some_and(|pk| pk.starts_with("PAIR#")));
     assert!(pair.is_some() && people.len() == 4, "{people:?}");
+}
+
+/// Killed at any page and run again, the dump is the one of a single run.
+#[test]
+fn killed_and_run_again_it_is_the_same_dump() {
+    let world = seeded();
+    let key = world.folder().join("names.key").display().to_string();
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let whole = sorted(&export(&world, &key).0);
+    let pages = small_pages(&world, 7);
+    let killer = Killer::start(&pages.url(), |request| request.operation == "Scan");
+    let file = world.folder().join("shape.json");
+    let out = file.display().to_string();
+    let mark = world.folder().join("shape.mark").display().to_string();
+    let mut kills = 0;
+    for place in 0.. {
+        assert!(place < 100, "it does not come to an end");
+        let arguments = [
+            "--pseudonymize",
+            &key,
+            "--out",
+            &out,
+            "--checkpoint",
+            &mark,
+            "--segments",
+            "2",
+            "--endpoint-url",
+            &killer.url(),
+        ];
+        let run = killer.run(world.tool("ddb-export", &arguments), place);
+        if run.status == Some(0) {
+            break;
+        }
+        assert_eq!(run.status, None, "it failed\n{run}");
+        assert!(!file.exists(), "it has its name, and is not whole");
+        kills += 1;
+    }
+    assert!(kills >= 3, "only {kills} kills");
+    assert_eq!(sorted(&std::fs::read_to_string(&file).expect("the dump")), whole);
 }
 
 #[test]
