@@ -3,16 +3,18 @@
 //! `pg_restore --list` reads the table of contents alone, and takes an archive whose
 //! data is cut off for a whole one. So all of it is read, once.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::SystemTime;
 
 use ops_common::error::Error;
 use ops_common::postgres::programs::Programs;
 use ops_common::postgres::stamp::Stamp;
 use ops_common::text::bytes;
 use ops_common::ui::Ui;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::io::AsyncReadExt;
 
 use crate::child::Program;
@@ -26,15 +28,54 @@ const MOST_KEPT_BYTES: usize = 1 << 18;
 pub struct Archive {
     path: PathBuf,
     programs: Programs,
+    /// as it was first seen
+    file: Option<FileState>,
+}
+
+/// What changes where somebody writes to a file or replaces it.
+type FileState = (u64, u64, u64, Option<SystemTime>);
+
+fn state(path: &Path) -> Option<FileState> {
+    let file = path.metadata().ok()?;
+    Some((file.dev(), file.ino(), file.len(), file.modified().ok()))
 }
 
 /// A table in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableRows {
-    /// schema and name, as SQL writes them
-    pub table: String,
+    /// which one
+    pub table: TableName,
     /// how many rows
     pub rows: u64,
+}
+
+/// A table's name. It is shown as SQL writes it, in quotes where that takes them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableName {
+    /// without quotes
+    pub schema: String,
+    /// without quotes
+    pub name: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", identifier(&self.schema), identifier(&self.name))
+    }
+}
+
+impl Serialize for TableName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn identifier(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
+    if name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// What an archive holds.
@@ -42,10 +83,12 @@ pub struct TableRows {
 pub struct Contents {
     /// when it was made, in pg_restore's words
     pub created_at: Option<String>,
-    /// the tables that have data in it, without the stamp's
+    /// the tables in it, without the stamp's
     pub tables: Vec<TableRows>,
     /// the stamp of the database that it was made of; none: that had no stamp
     pub stamp: Option<Stamp>,
+    /// tables of which it has rows, and no definition
+    pub only_rows: Vec<TableName>,
     /// how long all of its SQL is
     pub sql_bytes: u64,
     list: String,
@@ -75,7 +118,20 @@ impl Archive {
     pub fn new(path: &Path, programs: Programs) -> Self {
         // A name may begin with `-`.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self { path, programs }
+        let file = state(&path);
+        Self { path, programs, file }
+    }
+
+    /// Refuses a file that is not what it was when it was first read.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn refuse_another(&self) -> Result<(), Error> {
+        if state(&self.path) == self.file {
+            return Ok(());
+        }
+        Err(Error::new(format!("`{}` was changed while it was read", self.path.display()))
+            .hint("run it again once nobody writes to it"))
     }
 
     /// The programs that read it.
@@ -131,6 +187,7 @@ impl Archive {
         Ok(Contents {
             created_at: created_at.map(|at| at.trim().to_owned()),
             tables: reader.tables,
+            only_rows: reader.only_rows,
             stamp: reader.stamp,
             sql_bytes: reader.read,
             list,
@@ -162,20 +219,23 @@ impl Archive {
     }
 }
 
-/// Whether a line of the list is the stamp's schema or what is in it:
-/// `ID; OID OID TYPE SCHEMA NAME OWNER`, where a type is words in capitals.
+/// What the stamp is in a list: type, schema and name.
+const STAMP: [&str; 9] = [
+    "SCHEMA - cruddur_ops ",
+    "ACL - SCHEMA cruddur_ops ",
+    "COMMENT - SCHEMA cruddur_ops ",
+    "TABLE cruddur_ops stamp ",
+    "TABLE DATA cruddur_ops stamp ",
+    "CONSTRAINT cruddur_ops stamp stamp_pkey ",
+    "ACL cruddur_ops TABLE stamp ",
+    "ACL cruddur_ops COLUMN stamp.",
+    "COMMENT cruddur_ops TABLE stamp ",
+];
+
+/// Whether a line of the list is of the stamp: `ID; OID OID TYPE SCHEMA NAME OWNER`.
 fn is_of_the_stamp(line: &str) -> bool {
-    let Some((_, entry)) = line.split_once("; ").filter(|_| !line.starts_with(';')) else {
-        return false;
-    };
-    let mut words = entry.split(' ').skip(2);
-    let is_type = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase());
-    let rest: Vec<&str> = words.by_ref().skip_while(is_type).collect();
-    match rest.as_slice() {
-        ["cruddur_ops", ..] | ["-", "SCHEMA", "cruddur_ops", ..] => true,
-        ["-", "cruddur_ops", ..] => entry.contains(" SCHEMA - cruddur_ops "),
-        _ => false,
-    }
+    let entry = line.splitn(4, ' ').nth(3).unwrap_or_default();
+    !line.starts_with(';') && STAMP.iter().any(|start| entry.starts_with(start))
 }
 
 /// Counts the rows of each table in the SQL, and reads the stamp.
@@ -188,13 +248,15 @@ struct Reader {
     data_follows: bool,
     at: Option<At>,
     tables: Vec<TableRows>,
+    only_rows: Vec<TableName>,
     stamp: Option<Stamp>,
 }
 
 /// Whose rows are read.
 #[derive(Debug)]
 enum At {
-    Table(TableRows),
+    /// its place among the tables; none: it is not defined
+    Table(Option<usize>),
     /// the columns' names
     Stamp(Vec<String>),
 }
@@ -219,22 +281,30 @@ impl Reader {
 
     fn line_end(&mut self) {
         match &mut self.at {
-            Some(_) if self.line == b"\\." => {
-                if let Some(At::Table(table)) = self.at.take() {
-                    self.tables.push(table);
+            Some(_) if self.line == b"\\." => self.at = None,
+            Some(At::Table(place)) => {
+                if let Some(place) = place {
+                    self.tables[*place].rows += 1;
                 }
             }
-            Some(At::Table(table)) => table.rows += 1,
             Some(At::Stamp(columns)) => {
                 self.stamp = Some(stamp_of(columns, &String::from_utf8_lossy(&self.line)));
             }
             None => {
                 let line = String::from_utf8_lossy(&self.line);
+                if let Some(table) = defined(&line).filter(|table| !is_the_stamp(table)) {
+                    self.tables.push(TableRows { table, rows: 0 });
+                }
                 if let Some((table, columns)) = copied(&line).filter(|_| self.data_follows) {
-                    self.at = Some(if table == "cruddur_ops.stamp" {
-                        At::Stamp(columns.split(", ").map(str::to_owned).collect())
+                    self.at = Some(if is_the_stamp(&table) {
+                        let unquoted = |column: &str| column.trim_matches('"').to_owned();
+                        At::Stamp(columns.split(", ").map(unquoted).collect())
                     } else {
-                        At::Table(TableRows { table: table.to_owned(), rows: 0 })
+                        let place = self.tables.iter().position(|defined| defined.table == table);
+                        if place.is_none() {
+                            self.only_rows.push(table);
+                        }
+                        At::Table(place)
                     });
                 }
                 self.data_follows = line.starts_with("-- Data for Name: ")
@@ -244,14 +314,47 @@ impl Reader {
     }
 }
 
+fn is_the_stamp(table: &TableName) -> bool {
+    (table.schema.as_str(), table.name.as_str()) == ("cruddur_ops", "stamp")
+}
+
+/// The table that a comment of pg_dump announces:
+/// `-- Name: users; Type: TABLE; Schema: public; Owner: postgres`.
+fn defined(line: &str) -> Option<TableName> {
+    let (name, rest) = line.strip_prefix("-- Name: ")?.rsplit_once("; Type: TABLE; Schema: ")?;
+    let (schema, _) = rest.rsplit_once("; Owner: ")?;
+    Some(TableName { schema: schema.to_owned(), name: name.to_owned() })
+}
+
 /// The table and the columns of a COPY: `COPY public.users (uuid, handle) FROM stdin;`.
-fn copied(line: &str) -> Option<(&str, &str)> {
+fn copied(line: &str) -> Option<(TableName, &str)> {
     let copied = line.strip_prefix("COPY ")?.strip_suffix(" FROM stdin;")?;
+    let (schema, rest) = unquoted(copied)?;
+    let (name, rest) = unquoted(rest.strip_prefix('.')?)?;
     // A table without columns has no list of them.
-    Some(match copied.rsplit_once(" (") {
-        Some((table, columns)) => (table, columns.strip_suffix(')')?),
-        None => (copied, ""),
-    })
+    let columns = rest.strip_prefix(" (").and_then(|columns| columns.strip_suffix(')'));
+    Some((TableName { schema, name }, columns.unwrap_or_default()))
+}
+
+/// The identifier that `text` begins with, without its quotes, and what follows.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(['.', ' ']).unwrap_or(text.len());
+        return Some((text[..end].to_owned(), &text[end..]));
+    };
+    let mut name = String::new();
+    let mut rest = quoted;
+    loop {
+        let (part, behind) = rest.split_once('"')?;
+        name.push_str(part);
+        match behind.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, behind)),
+        }
+    }
 }
 
 /// A row of the stamp, in COPY's text form.
@@ -273,19 +376,24 @@ mod tests {
 
     #[test]
     fn rows_are_counted_and_the_stamp_is_read() {
-        let sql = "--\n-- Data for Name: stamp; Type: TABLE DATA; Schema: cruddur_ops\n--\n\n\
-            COPY cruddur_ops.stamp (only_row, environment, schema_sha256) FROM stdin;\nt\tprod\t\\N\n\\.\n\n\
+        let sql = "-- Name: stamp; Type: TABLE; Schema: cruddur_ops; Owner: o\n-- Name: e; Type: TABLE; Schema: public; Owner: o\n\
+            -- Name: empty; Type: TABLE; Schema: public; Owner: o\n-- Name: a (b; Type: TABLE; Schema: public; Owner: o\n--\n-- Data for Name: stamp; Type: TABLE DATA; Schema: cruddur_ops\n--\n\n\
+            COPY cruddur_ops.stamp (only_row, environment, \"schema_sha256\") FROM stdin;\nt\tprod\t\\N\n\\.\n\n\
             --\n-- Data for Name: a (b; Type: TABLE DATA\n--\n\n\
             COPY public.\"a (b\" (x, y) FROM stdin;\n1\t2\n3\tCOPY z FROM stdin;\n\\.\n\n\
             CREATE FUNCTION f() AS $$\nCOPY no.data (x) FROM stdin;\n$$;\n\
-            --\n-- Data for Name: e; Type: TABLE DATA\n--\n\nCOPY public.e FROM stdin;\n\\.\n";
+            --\n-- Data for Name: e; Type: TABLE DATA\n--\n\nCOPY \"public\".\"e\" FROM stdin;\n\n\\.\n\
+            -- Data for Name: n; Type: TABLE DATA\n--\n\nCOPY s.\"a\"\"n\" (x) FROM stdin;\n1\n\\.\n";
         // However the pieces fall.
         for size in 1..40 {
             let mut reader = Reader::default();
             sql.as_bytes().chunks(size).for_each(|chunk| reader.take(chunk));
             let tables: Vec<_> =
-                reader.tables.iter().map(|table| (table.table.as_str(), table.rows)).collect();
-            assert_eq!(tables, [("public.\"a (b\"", 2), ("public.e", 0)], "{size}");
+                reader.tables.iter().map(|table| (table.table.to_string(), table.rows)).collect();
+            let expected = [("public.e", 1), ("public.empty", 0), ("public.\"a (b\"", 2)];
+            assert_eq!(tables, expected.map(|(table, rows)| (table.to_owned(), rows)), "{size}");
+            let only_rows: Vec<_> = reader.only_rows.iter().map(TableName::to_string).collect();
+            assert_eq!(only_rows, ["s.\"a\"\"n\""]);
             let stamp = Stamp { environment: "prod".to_owned(), schema_sha256: None };
             assert_eq!(reader.stamp, Some(stamp));
             assert_eq!(reader.read, sql.len() as u64);
@@ -302,6 +410,9 @@ mod tests {
             ("3371; 0 0 COMMENT - SCHEMA cruddur_ops postgres", true),
             ("217; 1259 16408 TABLE public cruddur_ops postgres", false),
             ("217; 1259 16408 TABLE public users cruddur_ops", false),
+            ("217; 1259 16408 TABLE APP cruddur_ops postgres", false),
+            ("217; 1259 16408 TABLE cruddur_ops other postgres", false),
+            ("3372; 0 0 ACL cruddur_ops TABLE stamp postgres", true),
             ("9; 3079 1 EXTENSION - cruddur_ops ", false),
             (";     dbname: cruddur_ops", false),
         ] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use ops_common::error::Error;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr};
 
 /// As much of what it says is kept as an error can show.
@@ -17,7 +17,7 @@ pub struct Program {
     name: String,
     /// the process, whose pipes can be taken
     pub child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
+    stderr: BufReader<ChildStderr>,
 }
 
 /// How a program ended, and what it said of that.
@@ -48,7 +48,7 @@ impl Program {
         let Some(stderr) = child.stderr.take() else {
             return Err(failed(io::Error::other("it has no standard error")));
         };
-        Ok(Self { name, child, lines: BufReader::new(stderr).lines() })
+        Ok(Self { name, child, stderr: BufReader::new(stderr) })
     }
 
     /// Waits for the end. `on_line` sees what it says that is no error, `--verbose`'s.
@@ -57,12 +57,15 @@ impl Program {
     /// Where it cannot be waited for.
     pub async fn end(mut self, mut on_line: impl FnMut(&str)) -> Result<Ended, Error> {
         let mut said: Vec<String> = Vec::new();
-        // What is no text is at least counted as said.
-        while let Ok(Some(line)) = self.lines.next_line().await {
-            match error_in(&line, &self.name) {
+        let mut line = Vec::new();
+        // Read to its end, whatever it is: one that is not read would stop the program.
+        while self.stderr.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            match error_in(&text, &self.name) {
                 Some(error) if said.len() < MOST_KEPT => said.push(error.to_owned()),
                 Some(_) => {}
-                None => on_line(&line),
+                None => on_line(&text),
             }
         }
         let status =

@@ -110,6 +110,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let contents = archive.read(ui).await?;
     let plan = Plan::of(&db, &url, &contents).await?;
     drop(db);
+    plan.refuse_rows_alone(&file)?;
     plan.refuse_local_backup(&url, &file)?;
     let report = Report {
         database: url.database(),

@@ -22,6 +22,8 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// The end of the SQL waits here until pg_restore has ended well: the COMMIT is in it.
 const HELD_BACK_BYTES: usize = 1 << 13;
 
+const COMMIT: &[u8] = b"\nCOMMIT;\n";
+
 /// Restores the archive, or changes nothing.
 ///
 /// # Errors
@@ -51,11 +53,15 @@ pub(crate) async fn restore(
     };
 
     let work = async {
-        let end = pass_on(sql, stdin, plan, ui).await?;
-        // What is cut off has no COMMIT.
-        let read = reader.end(|_| {}).await?;
-        let Some((mut stdin, end)) = end else { return Ok(false) };
-        read.or(|| nothing_changed(url))?;
+        // Both at once: a program whose errors are not read stops.
+        let (end, read) = tokio::join!(pass_on(sql, stdin, plan, ui), reader.end(|_| {}));
+        let Some((mut stdin, end)) = end? else { return Ok(false) };
+        // Up to here nothing is committed.
+        read?.or(|| nothing_changed(url))?;
+        archive.refuse_another()?;
+        if !end.windows(COMMIT.len()).any(|part| part == COMMIT) {
+            return Err(nothing_changed(url).cause("pg_restore's SQL does not end with a COMMIT"));
+        }
         // Where psql has ended already, it says why.
         let sent = async {
             stdin.write_all(&end).await?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use db_backup::archive::Contents;
+use db_backup::archive::{Contents, TableName};
 use db_backup::in_words;
 use ops_common::consent::Effect;
 use ops_common::env::{invocation, timeout};
@@ -25,11 +25,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) kept: Vec<String>,
 }
 
-/// Each table's schema and name, as the archive's SQL writes them, and whether it is an
-/// ordinary one.
+/// The name of each table, view and so on; its parts, and whether it is an ordinary table.
 fn list_tables() -> String {
     format!(
-        "SELECT format('%I.%I', n.nspname, c.relname), c.relkind = 'r' FROM {} ORDER BY 1",
+        "SELECT format('%I.%I', n.nspname, c.relname), n.nspname::text, c.relname::text, c.relkind = 'r' FROM {} ORDER BY 1",
         stamp::TABLES
     )
 }
@@ -50,9 +49,10 @@ impl<'a> Plan<'a> {
         for row in rows {
             let name: String = row.get(0);
             there.push(name.clone());
-            if contents.tables.iter().any(|table| table.table == name) {
+            let table = TableName { schema: row.get(1), name: row.get(2) };
+            if contents.tables.iter().any(|other| other.table == table) {
                 replaced.push(name);
-            } else if row.get(1) {
+            } else if row.get(3) {
                 kept.push(name);
             }
         }
@@ -72,6 +72,19 @@ impl<'a> Plan<'a> {
     /// Whether the roles of the backup are another environment's.
     fn is_from_elsewhere(&self) -> bool {
         self.environment().is_some_and(|environment| environment != self.target.to_string())
+    }
+
+    /// Refuses rows without their table: into one that is there, they would come twice.
+    ///
+    /// # Errors
+    /// As said.
+    pub(crate) fn refuse_rows_alone(&self, file: &Path) -> Result<(), Error> {
+        let Some(table) = self.contents.only_rows.first() else { return Ok(()) };
+        Err(Error::new(format!(
+            "`{}` has rows of `{table}` and not the table: it is no whole backup",
+            file.display()
+        ))
+        .hint("`db-backup` makes one, and `pg_dump --format=custom` without --data-only"))
     }
 
     /// Refuses to make production what a developer's database was.
@@ -178,10 +191,9 @@ BEGIN;
 DO $ops$ BEGIN
 IF NOT ({same_database}) THEN RAISE EXCEPTION '{ELSEWHERE}'; END IF;
 IF NOT ({same_stamp}) THEN RAISE EXCEPTION '{ELSEWHERE}'; END IF;
-IF ARRAY(SELECT name FROM ({list}) AS l (name, ordinary)) <> ARRAY[{names}]::text[] THEN RAISE EXCEPTION '{CHANGED}'; END IF;
+IF ARRAY(SELECT name FROM ({list}) AS l (name)) <> ARRAY[{names}]::text[] THEN RAISE EXCEPTION '{CHANGED}'; END IF;
 END $ops$;
-{lock}{create};
-INSERT INTO cruddur_ops.stamp (environment, schema_sha256) VALUES ({environment}, {schema})
+{lock}{create}INSERT INTO cruddur_ops.stamp (environment, schema_sha256) VALUES ({environment}, {schema})
 ON CONFLICT (only_row) DO UPDATE SET schema_sha256 = excluded.schema_sha256, stamped_at = now();
 ",
             secs = timeout().as_secs(),
@@ -189,7 +201,11 @@ ON CONFLICT (only_row) DO UPDATE SET schema_sha256 = excluded.schema_sha256, sta
             same_stamp = self.seen.same_stamp_sql(),
             list = list_tables(),
             names = names.join(", "),
-            create = stamp::CREATE,
+            // Creating takes a privilege also where there is nothing to create.
+            create = match self.seen.environment {
+                Some(_) => String::new(),
+                None => format!("{};\n", stamp::CREATE),
+            },
             environment = literal(&self.target.to_string()),
             schema = schema.map_or("NULL".to_owned(), literal),
         )

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use cli_tests::{Run, Running, World, cannot_run, wait_for};
@@ -310,9 +311,8 @@ fn a_run_that_is_ended_leaves_nothing_halfway() {
     assert_eq!(world.sql("SELECT count(*) FROM users"), ["20004"]);
 }
 
-/// A call that finds this program before the real one, whose path it has in REAL, and the
-/// others of its version beside it.
-fn with_own(world: &World, tool: &str, arguments: &[&str], program: &str) -> Command {
+/// Where the programs of the server's version are.
+fn programs(world: &World) -> PathBuf {
     let version = world.server_sql("SHOW server_version_num");
     let major = version[0].parse::<u32>().expect("a number") / 10_000;
     let folder = ops_common::postgres::programs::folders().into_iter().find(|folder| {
@@ -323,7 +323,13 @@ fn with_own(world: &World, tool: &str, arguments: &[&str], program: &str) -> Com
             .map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
         is_itself && said.contains(&format!(") {major}"))
     });
-    let folder = folder.expect("the programs of the server's version");
+    folder.expect("the programs of the server's version")
+}
+
+/// A call that finds this program before the real one, whose path it has in REAL, and the
+/// others of its version beside it.
+fn with_own(world: &World, tool: &str, arguments: &[&str], program: &str) -> Command {
+    let folder = programs(world);
     let name = program.rsplit('/').next().expect("a name");
     fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("executable");
     for other in ["pg_dump", "pg_restore", "psql"].into_iter().filter(|other| *other != name) {
@@ -470,4 +476,40 @@ fn a_local_database_without_a_stamp_asks_for_its_name() {
     assert_eq!(world.sql("SELECT count(*) FROM activities"), ["1"]);
     world.run("db-setup", &["--steps", "drop"]).succeeds();
     world.run("db-restore", &[&file]).ends_with(1).says("hint: create it with `db-setup`");
+}
+
+/// What others make with pg_dump.
+#[test]
+fn archives_of_other_hands() {
+    let Some(world) = ready() else { return };
+    let dump = |name: &str, options: &[&str]| {
+        let file = world.folder().join(name).display().to_string();
+        let mut command = Command::new(programs(&world).join("pg_dump"));
+        command.args(["--format=custom", "--file", &file]).args(options).arg(world.local_url());
+        Run::of(command).succeeds();
+        file
+    };
+    let all_quoted = dump("quoted.dump", &["--quote-all-identifiers"]);
+    let schema = dump("schema.dump", &["--schema-only"]);
+    let rows = dump("rows.dump", &["--data-only"]);
+    let tar = dump("tar.dump", &["--format=tar"]);
+    let before = content(&world);
+    let replaces =
+        "It replaces 2 tables with all that is in them: `public.activities`, `public.users`.";
+    for (file, words) in [
+        (&all_quoted, ": 2 tables, 5 rows."),
+        (&tar, ": 2 tables, 5 rows."),
+        (&schema, ": 2 tables, 0 rows."),
+    ] {
+        world.run("db-restore", &[file, "--dry-run"]).succeeds().prints(words).prints(replaces);
+    }
+    world.sql("DELETE FROM activities");
+    world.run("db-restore", &[&all_quoted]).succeeds();
+    assert_eq!(content(&world), before);
+    world
+        .run("db-restore", &[&rows])
+        .ends_with(1)
+        .prints_only("")
+        .says("and not the table: it is no whole backup");
+    assert_eq!(content(&world), before);
 }
