@@ -18,7 +18,7 @@ fn json() {
     let world = World::dynamodb();
     world.run("ddb-schema-load", &["--table", "scratch"]).succeeds();
     let report = world.run("ddb-drop", &["scratch", "--output", "json"]).succeeds().json();
-    assert_eq!(report, serde_json::json!({"table": "scratch", "deleted": true}));
+    assert_eq!(report, serde_json::json!({"target": "local", "table": "scratch", "deleted": true}));
 }
 
 #[test]
