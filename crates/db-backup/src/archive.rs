@@ -89,6 +89,8 @@ pub struct Contents {
     pub stamp: Option<Stamp>,
     /// tables of which it has rows, and no definition
     pub only_rows: Vec<TableName>,
+    /// whether the stamp's table is in it
+    pub has_stamp: bool,
     /// how long all of its SQL is
     pub sql_bytes: u64,
     list: String,
@@ -144,13 +146,11 @@ impl Archive {
     ///
     /// # Errors
     /// Where it cannot be run.
-    pub fn sql(&self, arguments: &[&str]) -> Result<Program, Error> {
+    pub fn sql(&self, arguments: &[&str], stdin: Stdio) -> Result<Program, Error> {
         let mut command = self.programs.command("pg_restore");
         command.arg("--file=-").args(arguments).arg(&self.path);
-        Program::start({
-            command.stdin(Stdio::null()).stdout(Stdio::piped());
-            command
-        })
+        command.stdin(stdin).stdout(Stdio::piped());
+        Program::start(command)
     }
 
     /// Reads all of it.
@@ -160,7 +160,7 @@ impl Archive {
     pub async fn read(&self, ui: &Ui) -> Result<Contents, Error> {
         let list = self.list().await?;
         let mut reader = Reader::default();
-        let mut program = self.sql(&[])?;
+        let mut program = self.sql(&[], Stdio::null())?;
         let mut progress = ui.progress("reading the backup");
         let stdout = program.child.stdout.take();
         let read = async {
@@ -189,6 +189,7 @@ impl Archive {
             tables: reader.tables,
             only_rows: reader.only_rows,
             stamp: reader.stamp,
+            has_stamp: list.contains(" TABLE cruddur_ops stamp "),
             sql_bytes: reader.read,
             list,
         })

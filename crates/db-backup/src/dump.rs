@@ -101,6 +101,8 @@ pub(crate) async fn write(
             }
         },
     )?;
+    // It would hold back vacuum while the file is read.
+    drop(transaction);
     let contents = Archive::new(&path, programs).read(ui).await?;
     Ok((file, contents))
 }

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use archive::{Contents, TableRows};
 
-/// Back the app's Postgres database up
+/// Back up the app's Postgres database
 ///
 /// The database is the one of CONNECTION_URL, in `prod` PROD_CONNECTION_URL. The
 /// pg_dump of the server's version writes an archive of one moment, which only you
@@ -35,7 +35,7 @@ use archive::{Contents, TableRows};
     version,
     after_help = "Examples:
   db-backup
-  db-backup prod --out backups/         a folder: the name is made up
+  db-backup prod --out backups/         a folder: the name is generated
   db-restore cruddur-local-20260131T090000Z.dump"
 )]
 struct Args {
@@ -84,7 +84,14 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
             newer = programs.major
         ));
     }
-    let (file, contents) = dump::write(&mut db, &url, programs, folder_of(&out), ui).await?;
+    let (file, contents) = dump::write(
+        &mut db,
+        &url,
+        programs,
+        folder_of(&resolved(&out).unwrap_or_else(|_| out.clone())),
+        ui,
+    )
+    .await?;
     let size = dump::keep(file, &out)?;
     if args.output.json() {
         let report = Report {
@@ -104,7 +111,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
         bytes(i64::try_from(size).unwrap_or(i64::MAX))
     ))?;
     let call = format!("db-restore{} {}", url.target().as_argument(), out.display());
-    ui.note(format_args!("to bring it back: `{}`", invocation(&call)));
+    ui.note(format_args!("to restore it: `{}`", invocation(&call)));
     Ok(())
 }
 
@@ -153,6 +160,10 @@ fn out_file(
     let out = match out {
         None => PathBuf::from(made_up()),
         Some(folder) if folder.is_dir() => folder.join(made_up()),
+        Some(folder) if folder.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+            return Err(Error::new(format!("there is no folder `{}`", folder.display()))
+                .hint(format!("make it: `mkdir -p {}`", folder.display())));
+        }
         Some(file) => file,
     };
     if out == Path::new("-") {

@@ -110,7 +110,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let contents = archive.read(ui).await?;
     let plan = Plan::of(&db, &url, &contents).await?;
     drop(db);
-    plan.refuse_rows_alone(&file)?;
+    plan.refuse_a_part(&file)?;
     plan.refuse_local_backup(&url, &file)?;
     let report = Report {
         database: url.database(),
@@ -130,7 +130,7 @@ async fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     let place = Place::of_database(target, stamp.is_some(), Caller::NoAccount);
     let change = Change { what: &what, effect: plan.effect(), ..change };
     let permit = consent::ask(&change, place, &args.consent, ui).await?;
-    load::restore(&archive, &plan, &url, &permit, ui).await?;
+    load::restore(&archive, &plan, &version, &url, &permit, ui).await?;
     if args.output.json() {
         return ui.report(target, &report);
     }

@@ -1,9 +1,10 @@
 //! The SQL of an archive, on its way from pg_restore to psql.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::process::Stdio;
 
+use db_backup::ServerVersion;
 use db_backup::archive::Archive;
 use db_backup::child::{Ended, Program};
 use ops_common::consent::Permit;
@@ -12,7 +13,6 @@ use ops_common::error::Error;
 use ops_common::postgres::ConnectionUrl;
 use ops_common::text::bytes;
 use ops_common::ui::Ui;
-use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
 
@@ -22,6 +22,8 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// The end of the SQL waits here until pg_restore has ended well: the COMMIT is in it.
 const HELD_BACK_BYTES: usize = 1 << 13;
 
+/// pg_restore's own settings stand at the beginning.
+const HEAD_BYTES: usize = 1 << 11;
 const COMMIT: &[u8] = b"\nCOMMIT;\n";
 
 /// Restores the archive, or changes nothing.
@@ -31,33 +33,38 @@ const COMMIT: &[u8] = b"\nCOMMIT;\n";
 pub(crate) async fn restore(
     archive: &Archive,
     plan: &Plan<'_>,
+    server: &ServerVersion,
     url: &ConnectionUrl,
     permit: &Permit,
     ui: &Ui,
 ) -> Result<(), Error> {
     url.check(permit)?;
-    let list = write_list(plan).map_err(|error| {
-        Error::new("cannot write a temporary file").cause(error).hint("look at the disk: `df -h`")
-    })?;
-    let use_list = format!("--use-list={}", list.path().display());
+    let archive_is_newer = archive.programs().major > server.major;
     let mut options = plan.options();
-    options.push(&use_list);
-    let mut reader = archive.sql(&options)?;
+    options.push("--use-list=/dev/stdin");
+    let mut reader = archive.sql(&options, Stdio::piped())?;
     let mut psql = archive.programs().command("psql");
     psql.args(["--no-psqlrc", "--quiet", "--no-password"]);
     psql.args(["--set=ON_ERROR_STOP=1", "--file=-"]);
     psql.envs(url.libpq_environment()).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut psql = Program::start(psql)?;
-    let (Some(sql), Some(stdin)) = (reader.child.stdout.take(), psql.child.stdin.take()) else {
-        return Err(Error::new("cannot make a pipe to psql"));
+    let pipes = (reader.child.stdin.take(), reader.child.stdout.take(), psql.child.stdin.take());
+    let (Some(list), Some(sql), Some(stdin)) = pipes else {
+        return Err(Error::new("cannot make the pipes to pg_restore and psql"));
     };
 
     let work = async {
-        // Both at once: a program whose errors are not read stops.
-        let (end, read) = tokio::join!(pass_on(sql, stdin, plan, ui), reader.end(|_| {}));
+        // All at once: a program whose errors are not read stops.
+        let (given, end, read) = tokio::join!(
+            give_list(list, plan),
+            pass_on(sql, stdin, plan, archive_is_newer, ui),
+            reader.end(|_| {})
+        );
         let Some((mut stdin, end)) = end? else { return Ok(false) };
         // Up to here nothing is committed.
         read?.or(|| nothing_changed(url))?;
+        // Half a list would be half a restore.
+        given.map_err(|error| nothing_changed(url).cause(error))?;
         archive.refuse_another()?;
         if !end.windows(COMMIT.len()).any(|part| part == COMMIT) {
             return Err(nothing_changed(url).cause("pg_restore's SQL does not end with a COMMIT"));
@@ -77,11 +84,23 @@ fn nothing_changed(url: &ConnectionUrl) -> Error {
     Error::new(format!("cannot restore the database `{}`; nothing is changed", url.database()))
 }
 
-fn write_list(plan: &Plan<'_>) -> io::Result<NamedTempFile> {
-    let mut list = NamedTempFile::new()?;
-    list.write_all(plan.list().as_bytes())?;
-    list.flush()?;
-    Ok(list)
+/// Says what is to be restored. Where pg_restore has ended already, it says why.
+async fn give_list(mut list: ChildStdin, plan: &Plan<'_>) -> io::Result<()> {
+    list.write_all(plan.list().as_bytes()).await?;
+    list.shutdown().await
+}
+
+/// The SQL's head without the setting that waits for locks without end, and without the
+/// one that an older server does not know.
+fn without_own_settings(head: Vec<u8>, archive_is_newer: bool) -> Vec<u8> {
+    let mut head = head;
+    let unknown = archive_is_newer.then_some(&b"\nSET transaction_timeout = 0;\n"[..]);
+    for setting in [Some(&b"\nSET lock_timeout = 0;\n"[..]), unknown].into_iter().flatten() {
+        if let Some(at) = head.windows(setting.len()).position(|part| part == setting) {
+            head.drain(at + 1..at + setting.len());
+        }
+    }
+    head
 }
 
 /// Passes the SQL on, all but its end, which is returned; `None` where psql has ended.
@@ -89,6 +108,7 @@ async fn pass_on(
     mut sql: ChildStdout,
     mut stdin: ChildStdin,
     plan: &Plan<'_>,
+    archive_is_newer: bool,
     ui: &Ui,
 ) -> Result<Option<(ChildStdin, Vec<u8>)>, Error> {
     let mut progress = ui.progress("restoring");
@@ -98,16 +118,24 @@ async fn pass_on(
     }
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut held: VecDeque<u8> = VecDeque::new();
+    let mut has_head = false;
     let mut passed = 0;
     loop {
         let length = sql
             .read(&mut chunk)
             .await
             .map_err(|error| Error::new("cannot read what pg_restore writes").cause(error))?;
+        held.extend(&chunk[..length]);
+        if !has_head && (held.len() >= HEAD_BYTES || length == 0) {
+            has_head = true;
+            held = without_own_settings(held.into(), archive_is_newer).into();
+        }
         if length == 0 {
             return Ok(Some((stdin, held.into())));
         }
-        held.extend(&chunk[..length]);
+        if !has_head {
+            continue;
+        }
         let ready: Vec<u8> = held.drain(..held.len().saturating_sub(HELD_BACK_BYTES)).collect();
         if stdin.write_all(&ready).await.is_err() {
             return Ok(None);
@@ -123,17 +151,21 @@ fn explain(ended: Ended, sent: bool, url: &ConnectionUrl) -> Result<(), Error> {
         return Ok(());
     }
     let said = ended.said.join("\n");
-    // 2: the connection was lost.
+    // 3: an error in the SQL. Whatever else ends psql may come behind the COMMIT.
     // https://www.postgresql.org/docs/current/app-psql.html#APP-PSQL-EXIT-STATUS
-    if sent && ended.status.code() == Some(2) {
-        let error = Error::new(format!(
-            "cannot tell whether the database `{}` is restored: the connection was lost at the end",
-            url.database()
-        ));
-        let error = ended.said.into_iter().fold(error, Error::cause);
-        return Err(error.hint("run it again: a second restore does no harm"));
+    if sent && ended.status.code() != Some(3) {
+        let unknown = || {
+            Error::new(format!(
+                "cannot tell whether the database `{}` is restored: psql ended behind the COMMIT",
+                url.database()
+            ))
+            .hint("look what is there; if it is not the backup's, run it again")
+        };
+        return ended.or(unknown);
     }
-    let error = ended.said.into_iter().fold(nothing_changed(url), Error::cause);
+    let Err(error) = ended.or(|| nothing_changed(url)) else {
+        return Err(nothing_changed(url).cause("psql ended before the whole backup was sent"));
+    };
     let target = url.target().as_argument();
     Err(if said.contains(ELSEWHERE) {
         error.hint(

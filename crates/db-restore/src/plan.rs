@@ -49,7 +49,10 @@ impl<'a> Plan<'a> {
         for row in rows {
             let name: String = row.get(0);
             there.push(name.clone());
-            let table = TableName { schema: row.get(1), name: row.get(2) };
+            // pg_dump announces each on one line.
+            let on_one_line = |name: String| name.replace(['\n', '\r'], " ");
+            let table =
+                TableName { schema: on_one_line(row.get(1)), name: on_one_line(row.get(2)) };
             if contents.tables.iter().any(|other| other.table == table) {
                 replaced.push(name);
             } else if row.get(3) {
@@ -59,9 +62,11 @@ impl<'a> Plan<'a> {
         Ok(Self { contents, target: url.target(), seen, there, replaced, kept })
     }
 
-    /// Nothing that is there is touched where there is nothing.
+    /// Nothing that is there is touched where there is nothing. What may be anybody's takes
+    /// the name in production.
     pub(crate) fn effect(&self) -> Effect {
-        if self.there.is_empty() { Effect::Adds } else { Effect::Destroys }
+        let is_anybodys = self.target == Target::Prod && self.environment().is_none();
+        if self.there.is_empty() && !is_anybodys { Effect::Adds } else { Effect::Destroys }
     }
 
     /// Of which environment the backup is.
@@ -74,12 +79,24 @@ impl<'a> Plan<'a> {
         self.environment().is_some_and(|environment| environment != self.target.to_string())
     }
 
-    /// Refuses rows without their table: into one that is there, they would come twice.
+    /// Refuses what is no whole backup: one whose stamp is not in it as rows, and rows
+    /// without their table, which would come twice into one that is there.
     ///
     /// # Errors
     /// As said.
-    pub(crate) fn refuse_rows_alone(&self, file: &Path) -> Result<(), Error> {
+    pub(crate) fn refuse_a_part(&self, file: &Path) -> Result<(), Error> {
+        if self.contents.has_stamp && self.contents.stamp.is_none() {
+            return Err(Error::new(format!(
+                "cannot tell which environment `{}` is of: its stamp has no row that can be read",
+                file.display()
+            ))
+            .hint("`db-backup` makes one, and `pg_dump --format=custom` without --inserts or --schema-only"));
+        }
+        // An extension's tables are made by the extension.
         let Some(table) = self.contents.only_rows.first() else { return Ok(()) };
+        if !self.contents.tables.is_empty() {
+            return Ok(());
+        }
         Err(Error::new(format!(
             "`{}` has rows of `{table}` and not the table: it is no whole backup",
             file.display()
@@ -123,8 +140,11 @@ impl<'a> Plan<'a> {
             what.push_str(&format!(" made at {at}"));
         }
         what.push_str(&format!(": {}.", in_words(self.contents)));
+        if self.environment().is_none() {
+            what.push_str("\nThe backup does not say which environment it is of.");
+        }
         match self.replaced.as_slice() {
-            [] if self.there.is_empty() => what.push_str("\nThe database is empty."),
+            [] if self.there.is_empty() => what.push_str("\nThe database has no tables."),
             [] => {}
             replaced => {
                 let backup = format!("db-backup{}", self.target.as_argument());
@@ -135,6 +155,11 @@ impl<'a> Plan<'a> {
                     invocation(&backup)
                 ));
             }
+        }
+        if !self.there.is_empty() {
+            what.push_str(
+                "\nIts views, functions, sequences and large objects replace those of the same name.",
+            );
         }
         if !self.kept.is_empty() {
             what.push_str(&format!(
@@ -183,24 +208,31 @@ impl<'a> Plan<'a> {
             format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE;\n", self.replaced.join(", "))
         };
         let schema = self.contents.stamp.as_ref().and_then(|stamp| stamp.schema_sha256.as_deref());
-        // The archive's SQL begins a transaction too, which gives a warning.
-        format!(
-            "SET client_min_messages = error;
-SET lock_timeout = '{secs}s';
-BEGIN;
-DO $ops$ BEGIN
-IF NOT ({same_database}) THEN RAISE EXCEPTION '{ELSEWHERE}'; END IF;
+        let look = format!(
+            "IF NOT ({same_database}) THEN RAISE EXCEPTION '{ELSEWHERE}'; END IF;
 IF NOT ({same_stamp}) THEN RAISE EXCEPTION '{ELSEWHERE}'; END IF;
-IF ARRAY(SELECT name FROM ({list}) AS l (name)) <> ARRAY[{names}]::text[] THEN RAISE EXCEPTION '{CHANGED}'; END IF;
-END $ops$;
-{lock}{create}INSERT INTO cruddur_ops.stamp (environment, schema_sha256) VALUES ({environment}, {schema})
-ON CONFLICT (only_row) DO UPDATE SET schema_sha256 = excluded.schema_sha256, stamped_at = now();
-",
-            secs = timeout().as_secs(),
+IF ARRAY(SELECT name FROM ({list}) AS l (name)) <> ARRAY[{names}]::text[] THEN RAISE EXCEPTION '{CHANGED}'; END IF;",
             same_database = self.seen.same_database_sql(),
             same_stamp = self.seen.same_stamp_sql(),
             list = list_tables(),
             names = names.join(", "),
+        );
+        // No name can end the quotes: psql would obey what stands behind them.
+        let quotes = (0..).map(|number| format!("$ops{number}$"));
+        let quotes = quotes.into_iter().find(|quotes| !look.contains(quotes)).unwrap_or_default();
+        // The archive's SQL begins a transaction too, which gives a warning.
+        format!(
+            "SET standard_conforming_strings = on;
+SET client_min_messages = error;
+SET lock_timeout = '{secs}s';
+BEGIN;
+DO {quotes} BEGIN
+{look}
+END {quotes};
+{lock}{create}INSERT INTO cruddur_ops.stamp (environment, schema_sha256) VALUES ({environment}, {schema})
+ON CONFLICT (only_row) DO UPDATE SET schema_sha256 = excluded.schema_sha256, stamped_at = now();
+",
+            secs = timeout().as_secs(),
             // Creating takes a privilege also where there is nothing to create.
             create = match self.seen.environment {
                 Some(_) => String::new(),

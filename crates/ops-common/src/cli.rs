@@ -262,11 +262,14 @@ fn about_itself(command: impl Fn() -> Command) -> Option<ExitCode> {
 fn completions(command: &Command, shell: &str, script: &mut Vec<u8>) -> Option<()> {
     let shell = Shell::from_str(shell, false).ok()?;
     let shells = Shells::builtins();
-    let binary = std::env::current_exe().ok()?;
+    let binary = std::env::current_exe().ok()?.to_string_lossy().into_owned();
     let name = command.get_name();
+    // Not every script quotes it well: then it is looked for on PATH.
+    let is_plain = binary.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c));
+    let binary = if is_plain { &binary } else { name };
     shells
         .completer(&shell.to_string())?
-        .write_registration(env::OPS_COMPLETE, name, name, &binary.to_string_lossy(), script)
+        .write_registration(env::OPS_COMPLETE, name, name, binary, script)
         .ok()
 }
 

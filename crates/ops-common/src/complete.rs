@@ -12,7 +12,9 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use clap::{Arg, Command};
 use clap_complete::CompleteEnv;
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::engine::{
+    ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter,
+};
 use uuid::Uuid;
 
 use crate::app::conversations::{Period, message_groups};
@@ -63,12 +65,19 @@ impl Named {
 /// # Errors
 /// Where the shell is unknown or does not listen.
 pub(crate) fn complete(command: impl Fn() -> Command) -> clap::error::Result<bool> {
+    // As the scripts call it. A variable that is left in the environment stops no tool.
+    let mut asked = std::env::args_os().skip(1);
+    let tool = command().get_name().to_owned();
+    if asked.next().is_none_or(|word| word != "--") || asked.next().is_none_or(|word| word != *tool)
+    {
+        return Ok(false);
+    }
     let is_bash = env::var(OPS_COMPLETE).is_some_and(|shell| shell.ends_with("bash"));
     let words = std::env::args_os().collect();
     let words = if is_bash { with_colons(words) } else { words };
     CompleteEnv::with_factory(|| completing(command(), is_bash))
         .var(OPS_COMPLETE)
-        .try_complete(words, None)
+        .try_complete(words, std::env::current_dir().ok().as_deref())
 }
 
 /// bash takes a colon for the end of a word, and knows the word by its number. The parts
@@ -104,6 +113,9 @@ const START: usize = 3;
 fn completing(command: Command, is_bash: bool) -> Command {
     // TARGET may be left out, and the thing stands in its place.
     let thing = command.get_positionals().find_map(Named::by);
+    let is_file =
+        |argument: &Arg| argument.get_value_names().is_some_and(|names| names[0] == "FILE");
+    let takes_file = command.get_positionals().any(is_file);
     command.mut_args(|argument| {
         let is_target = argument.get_value_names().is_some_and(|names| names[0] == "TARGET");
         match Named::by(&argument) {
@@ -111,12 +123,20 @@ fn completing(command: Command, is_bash: bool) -> Command {
                 matching(typed, candidates(named), is_bash)
             })),
             None if is_target && argument.get_possible_values().is_empty() => {
-                let thing = thing.filter(|_| argument.get_id() == "first");
+                let is_first = argument.get_id() == "first";
+                let thing = thing.filter(|_| is_first);
                 argument.add(ArgValueCompleter::new(move |typed: &OsStr| {
                     let targets = ["local", "prod"].map(CompletionCandidate::new).into_iter();
                     let things = thing.map(candidates).unwrap_or_default();
-                    matching(typed, targets.chain(things).collect(), is_bash)
+                    let mut fitting = matching(typed, targets.chain(things).collect(), is_bash);
+                    if is_first && takes_file {
+                        fitting.extend(PathCompleter::file().complete(typed));
+                    }
+                    fitting
                 }))
+            }
+            None if is_file(&argument) => {
+                argument.add(ArgValueCompleter::new(PathCompleter::file()))
             }
             None => argument,
         }

@@ -129,7 +129,7 @@ fn a_dry_run_says_what_would_be_replaced_and_changes_nothing() {
     world
         .run("db-restore", &[&file, "--dry-run"])
         .succeeds()
-        .prints(": 2 tables, 5 rows.\nIt replaces 2 tables with all that is in them: `public.activities`, `public.users`. Only an earlier backup brings that back: `db-backup`.\nNot in the backup, and left as they are: `public.notes`.\n")
+        .prints(": 2 tables, 5 rows.\nIt replaces 2 tables with all that is in them: `public.activities`, `public.users`. Only an earlier backup brings that back: `db-backup`.\nIts views, functions, sequences and large objects replace those of the same name.\nNot in the backup, and left as they are: `public.notes`.\n")
         .says("nothing is changed (--dry-run)\n");
     let report = world.run("db-restore", &[&file, "--dry-run", "--output", "json"]).json();
     assert_eq!(report["restored"], false);
@@ -157,6 +157,10 @@ fn a_backup_is_not_written_over_another() {
         .run("db-backup", &["--out", "none/x.dump"])
         .ends_with(1)
         .says("error: cannot write `none/x.dump`\n");
+    world
+        .run("db-backup", &["--out", "none/"])
+        .ends_with(1)
+        .says("hint: make it: `mkdir -p none/`");
     world.run("db-backup", &["--out", "-"]).ends_with(2).says("a backup goes to a file");
 }
 
@@ -372,7 +376,7 @@ fn in_prod_it_reads_without_a_question_and_restores_after_the_name() {
     let Some(world) = world_with_pg_dump() else { return };
     world.run_prod("db-setup", &["prod", "--steps", "create,schema-load,seed", "--yes"]).succeeds();
     let run = world.run_prod("db-backup", &["prod", "--out", "p.dump"]).succeeds();
-    run.says("to bring it back: `db-restore prod p.dump`\n").does_not_say("warning");
+    run.says("to restore it: `db-restore prod p.dump`\n").does_not_say("warning");
     world.sql("DELETE FROM activities");
     let before = content(&world);
     let restore =
@@ -496,12 +500,12 @@ fn archives_of_other_hands() {
     let before = content(&world);
     let replaces =
         "It replaces 2 tables with all that is in them: `public.activities`, `public.users`.";
-    for (file, words) in [
-        (&all_quoted, ": 2 tables, 5 rows."),
-        (&tar, ": 2 tables, 5 rows."),
-        (&schema, ": 2 tables, 0 rows."),
-    ] {
+    for (file, words) in [(&all_quoted, ": 2 tables, 5 rows."), (&tar, ": 2 tables, 5 rows.")] {
         world.run("db-restore", &[file, "--dry-run"]).succeeds().prints(words).prints(replaces);
+    }
+    let inserts = dump("inserts.dump", &["--inserts"]);
+    for file in [&schema, &inserts] {
+        world.run("db-restore", &[file]).ends_with(1).says("its stamp has no row that can be read");
     }
     world.sql("DELETE FROM activities");
     world.run("db-restore", &[&all_quoted]).succeeds();
@@ -512,4 +516,48 @@ fn archives_of_other_hands() {
         .prints_only("")
         .says("and not the table: it is no whole backup");
     assert_eq!(content(&world), before);
+}
+
+/// psql obeys what stands behind the end of a quote.
+#[test]
+fn a_name_runs_nothing() {
+    let Some(world) = ready() else { return };
+    let file = backup(&world, "a.dump");
+    for name in ["$ops$ \\! touch pwned;#", "$ops0$ \\! touch pwned;#", "' \\! touch pwned"] {
+        world.sql(&format!("CREATE TABLE \"{name}\" (a int)"));
+    }
+    world.run("db-restore", &[&file]).succeeds();
+    let again = backup(&world, "b.dump");
+    world.run("db-restore", &[&again]).succeeds();
+    assert_eq!(files(&world), ["a.dump", "b.dump"]);
+}
+
+/// pg_restore's own settings let it wait without end.
+#[test]
+fn a_view_that_somebody_reads_is_not_waited_for_without_end() {
+    let Some(world) = ready() else { return };
+    world.sql("CREATE MATERIALIZED VIEW names AS SELECT 'a' AS name");
+    let file = backup(&world, "a.dump");
+    let session = world.session();
+    session.sql("BEGIN; SELECT * FROM names");
+    let mut command = world.tool("db-restore", &[&file]);
+    command.env("OPS_TIMEOUT_SECS", "1");
+    Run::of(command)
+        .ends_with(1)
+        .says("nothing is changed")
+        .says("canceling statement due to lock timeout");
+}
+
+#[test]
+fn a_backup_of_nobody_takes_the_name_in_production() {
+    let Some(world) = ready() else { return };
+    world.sql("ALTER TABLE cruddur_ops.stamp RENAME TO other");
+    let file = backup(&world, "a.dump");
+    // Without a stamp nobody knows whose it is.
+    world.sql("ALTER TABLE cruddur_ops.other RENAME TO stamp; UPDATE cruddur_ops.stamp SET environment = 'prod'");
+    world
+        .run_prod("db-restore", &["prod", &file, "--yes"])
+        .ends_with(1)
+        .says("The backup does not say which environment it is of.")
+        .says("consent with --confirm");
 }

@@ -46,6 +46,9 @@ fn bash_completes_targets_and_options() {
     assert_eq!(completed(&world, &["ddb-drop", "x", "p"]), ["prod"]);
     assert_eq!(completed(&world, &["db-setup", "--steps", "dr"]), ["drop"]);
     assert_eq!(completed(&world, &["local-stack", "e"]), ["env"]);
+    world.file("some.dump", "");
+    assert_eq!(completed(&world, &["db-restore", "so"]), ["some.dump"]);
+    assert_eq!(completed(&world, &["ddb-export", "--out", "so"]), ["some.dump"]);
 }
 
 #[test]
@@ -93,6 +96,10 @@ fn a_tab_asks_nothing_in_prod_and_tells_of_no_error() {
     assert_ne!(proxy.requests().len(), 0);
     let run = asked(&["--table", ""], "http://127.0.0.1:1").prints_only("");
     assert_eq!(run.stderr, "");
+    // Left in the environment, the variable stops no tool.
+    let mut command = world.tool("ddb-list-tables", &[]);
+    command.env("OPS_COMPLETE", "1");
+    Run::of(command).succeeds().prints("cruddur-messages");
 }
 
 #[test]
