@@ -104,7 +104,14 @@ pub fn main_with_own_interrupt<Args: Parser>(
     };
     let ui_args = ui_args(&args);
     let ui = Ui::new(ui_args.color, ui_args.verbose).quiet(ui_args.quiet);
-    let outcome = env::timeout_secs().and_then(|_| check_clock()).and_then(|()| {
+    // The parser lets them stand before a subcommand.
+    let goes_alone = match (ui_args.man, ui_args.completions) {
+        (false, None) => Ok(()),
+        _ => Err(Error::usage("--man and --completions go alone")
+            .hint("leave the other words out; nothing is done")),
+    };
+    let outcome = goes_alone.and_then(|()| env::timeout_secs()).and_then(|_| check_clock());
+    let outcome = outcome.and_then(|()| {
         told_panics(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {

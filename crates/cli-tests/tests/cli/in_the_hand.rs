@@ -110,6 +110,10 @@ fn every_tool_has_a_manual_page() {
         run.prints(&format!(".TH {tool} 1 ")).prints("Examples:");
     }
     world.run("ddb-scan", &["--man", "prod"]).ends_with(2).prints_only("");
+    world
+        .run("local-stack", &["--man", "env"])
+        .ends_with(2)
+        .says("error: --man and --completions go alone");
 }
 
 #[test]
